@@ -155,9 +155,9 @@ func TestErrorFile(t *testing.T) {
 	want := bomMark + "编码,名称,备注,_行号,_结果,_字段,_原因,_建议\r\n" +
 		"K1,一,甲,2,对照#UNIT,,此行未退回,供与第5行对照,\r\n" +
 		"K2,,\"乙\r\n乙\",4,拒收#UNIT,事项名称,第4行 B列“事项名称”:必填,补填这一项\r\n" +
-		"K1,壹,,5,拒收#UNIT,,第5行:业务主键应在文件内唯一,与第2行相同而内容不同,核对两者,改正主键或删去其一\r\n" +
+		"K1,壹,,5,拒收#UNIT,实施编码,第5行 A列“实施编码”:业务主键应在文件内唯一,与第2行相同而内容不同,核对两者,改正主键或删去其一\r\n" +
 		"\"K9,九\"\"九,\",,,6,拒收#UNIT,,第6行:引号应成对,补上引号,单元格内的引号写两遍\r\n"
-	want = strings.NewReplacer("此行未退回,供与第5行对照", `"此行未退回,供与第5行对照"`, "第5行:业务主键应在文件内唯一,与第2行相同而内容不同", `"第5行:业务主键应在文件内唯一,与第2行相同而内容不同"`,
+	want = strings.NewReplacer("此行未退回,供与第5行对照", `"此行未退回,供与第5行对照"`, "第5行 A列“实施编码”:业务主键应在文件内唯一,与第2行相同而内容不同", `"第5行 A列“实施编码”:业务主键应在文件内唯一,与第2行相同而内容不同"`,
 		"核对两者,改正主键或删去其一", `"核对两者,改正主键或删去其一"`, "补上引号,单元格内的引号写两遍", `"补上引号,单元格内的引号写两遍"`).Replace(want)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("error file (-want +got):\n%s", diff)
@@ -365,25 +365,29 @@ func TestAcceptPolicies(t *testing.T) {
 	})
 	t.Run("stable", func(t *testing.T) {
 		h := newHouse(t, Config{Accept: acceptStable, Poll: adapters.Duration(time.Minute), StablePolls: 3, FinalNewline: true}, items(t))
-		idle := func(times int) {
+		idle := func(times int, pending bool) {
 			t.Helper()
 			for range times {
 				h.now = h.now.Add(time.Minute)
 				if b, err := h.drop.Next(t.Context(), adapters.Limits{}); !errors.Is(err, adapters.ErrIdle) {
 					t.Fatalf("got %d rows, %v; want ErrIdle", len(b.Rows), err)
 				}
+				if h.drop.Pending() != pending {
+					t.Errorf("pending %v, want %v", !pending, pending)
+				}
 			}
 		}
+		idle(1, false) // nothing is there
 		h.put("a.csv", "编码,名称\nK1,一\nK2,")
-		idle(3)
+		idle(3, true)
 		h.put("a.csv", "编码,名称\nK1,一\nK2,二") // grew
-		idle(3)
-		idle(5) // stands still, but its last line has no end
+		idle(3, true)
+		idle(5, false) // stands still, but its last line has no end
 		h.put("a.csv", "编码,名称\nK1,一\nK2,二\n")
-		idle(3)
+		idle(3, true)
 		h.now = h.now.Add(time.Minute)
-		if b, err := h.drop.Next(t.Context(), adapters.Limits{}); err != nil || len(b.Rows) != 2 {
-			t.Errorf("got %d rows, %v", len(b.Rows), err)
+		if b, err := h.drop.Next(t.Context(), adapters.Limits{}); err != nil || len(b.Rows) != 2 || h.drop.Pending() {
+			t.Errorf("got %d rows, %v, pending %v", len(b.Rows), err, h.drop.Pending())
 		}
 	})
 	t.Run("stable but not closed", func(t *testing.T) {

@@ -113,8 +113,8 @@ func (d *Drop) look(u *unit, look *inspection, raw rawRow) error {
 	}
 	u.Records += len(judged)
 	for _, j := range judged {
-		if p, ok := look.double(u, row, j); ok {
-			j.Problems = append(j.Problems, p)
+		if first, ok := look.double(u, row, j); ok {
+			j.Problems = append(j.Problems, d.doubleProblem(look.columns.names, row.Origin, first))
 		}
 		if len(j.Problems) > 0 {
 			look.refused++
@@ -126,22 +126,22 @@ func (d *Drop) look(u *unit, look *inspection, raw rawRow) error {
 	return nil
 }
 
-// double finds a second record with a key of the same file and other content.
-func (l *inspection) double(u *unit, row adapters.Row, j adapters.Judged) (adapters.Problem, bool) {
+// double finds a second record with a key of the same file and other content, and the row of the first.
+func (l *inspection) double(u *unit, row adapters.Row, j adapters.Judged) (first int, found bool) {
 	if j.Key == "" {
-		return adapters.Problem{}, false
+		return 0, false
 	}
 	key, body := short(j.Key), short(string(j.Body))
-	first, known := l.first[key]
+	seen, known := l.first[key]
 	if !known {
 		l.first[key] = firstSeen{body: body, row: int32(min(row.Origin.Row, 1<<31-1))}
-		return adapters.Problem{}, false
+		return 0, false
 	}
-	if first.body == body {
-		return adapters.Problem{}, false
+	if seen.body == body {
+		return 0, false
 	}
-	u.Doubles = append(u.Doubles, double{Row: row.Origin.Row, Index: j.Index, First: int(first.row)})
-	return doubleProblem(row.Origin, int(first.row)), true
+	u.Doubles = append(u.Doubles, double{Row: row.Origin.Row, Index: j.Index, First: int(seen.row)})
+	return int(seen.row), true
 }
 
 func short(s string) [16]byte {
@@ -149,10 +149,18 @@ func short(s string) [16]byte {
 	return [16]byte(sum[:16])
 }
 
-func doubleProblem(o adapters.Origin, first int) adapters.Problem {
-	return mapping.SourceProblem(o, "duplicate_key", -1, "",
-		fmt.Sprintf("业务主键应在文件内唯一,与第%d行相同而内容不同", first), "核对两者,改正主键或删去其一",
-		fmt.Sprintf("the key must occur once in the file; row %d has it with other content", first), "compare the two, correct the key or remove one")
+// doubleProblem says that a row has the key of an earlier one, at the columns the key is made of where the Judge
+// knows them.
+func (d *Drop) doubleProblem(columns []string, o adapters.Origin, first int) adapters.Problem {
+	zh := fmt.Sprintf("业务主键应在文件内唯一,与第%d行相同而内容不同", first)
+	en := fmt.Sprintf("the key must occur once in the file; row %d has it with other content", first)
+	const rule, fixZh, fixEn = "duplicate_key", "核对两者,改正主键或删去其一", "compare the two, correct the key or remove one"
+	if j, ok := d.env.Judge.(interface {
+		KeyProblem(columns []string, o adapters.Origin, rule, shouldZh, fixZh, shouldEn, fixEn string) adapters.Problem
+	}); ok {
+		return j.KeyProblem(columns, o, rule, zh, fixZh, en, fixEn)
+	}
+	return mapping.SourceProblem(o, rule, -1, "", zh, fixZh, en, fixEn)
 }
 
 // row puts a row under the unit's columns.

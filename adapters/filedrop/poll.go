@@ -40,6 +40,9 @@ func (d *Drop) poll(ctx context.Context) error {
 		if ok {
 			d.ready = append(d.ready, f.name)
 		}
+		if ok || d.c.Accept != acceptStable {
+			delete(d.still, f.name)
+		}
 	}
 	for name := range d.still {
 		if !seen[name] {
@@ -47,6 +50,17 @@ func (d *Drop) poll(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// Pending reports whether a file waits that has not stood still for long enough to be judged. One that stands still
+// and does not end as it must is not pending: it may never be finished. Called by the goroutine of Next.
+func (d *Drop) Pending() bool {
+	for _, s := range d.still {
+		if s.polls < d.c.StablePolls {
+			return true
+		}
+	}
+	return false
 }
 
 // retry writes feedback again that could not be written before.

@@ -91,7 +91,7 @@ func (d *Drop) batch(ctx context.Context, limits adapters.Limits) (adapters.Batc
 		if err != nil {
 			return adapters.Batch{}, fmt.Errorf("read row %d of %s: %w", n+1, u.Name, err)
 		}
-		r.refuseDoubles(&row)
+		d.refuseDoubles(r, &row)
 		out.Rows = append(out.Rows, row)
 		size += raw.bytes
 		n++
@@ -123,8 +123,8 @@ func (d *Drop) rewind(ctx context.Context, cause error) error {
 }
 
 // refuseDoubles adds the faults that the look at the whole file found in this row.
-func (r *reading) refuseDoubles(row *adapters.Row) {
+func (d *Drop) refuseDoubles(r *reading, row *adapters.Row) {
 	for _, x := range r.doubles[row.Origin.Row] {
-		row.Errs = append(row.Errs, adapters.RowError{Index: x.Index, Problem: doubleProblem(row.Origin, x.First)})
+		row.Errs = append(row.Errs, adapters.RowError{Index: x.Index, Problem: d.doubleProblem(r.unit.Columns, row.Origin, x.First)})
 	}
 }

@@ -107,7 +107,7 @@ func (d *Drop) putBack(name string, err error) (staged, error) {
 	if err != nil {
 		return staged{}, fmt.Errorf("stage %s: %w", name, err)
 	}
-	delete(d.still, name)
+	d.still[name] = stillness{} // another than it will be found
 	if _, file, ok := readControl(d.folder.work(), name); ok {
 		if err := os.Rename(file, filepath.Join(d.folder.in(), filepath.Base(file))); err != nil {
 			return staged{}, fmt.Errorf("give %s back: %w", name, err)

@@ -71,9 +71,7 @@ func (j *Judge) Row(columns []string, row adapters.Row) ([]adapters.Judged, erro
 	if len(row.Fields) != len(columns) {
 		return nil, fmt.Errorf("row %d of %s has %d fields for %d columns", row.Origin.Row, row.Origin.File, len(row.Fields), len(columns))
 	}
-	if j.bound == nil || !slices.Equal(j.columns, columns) {
-		j.columns, j.bound = slices.Clone(columns), j.m.bind(columns)
-	}
+	j.bind(columns)
 	elements := j.bound.elements(j.bound.cells(row))
 	out := make([]adapters.Judged, 0, len(elements))
 	for i := range elements {
@@ -83,6 +81,13 @@ func (j *Judge) Row(columns []string, row adapters.Row) ([]adapters.Judged, erro
 		out = append(out, adapters.Judged{Op: opOf(row), At: row.At, Version: row.Version, Problems: j.sourceProblems(row, 0)})
 	}
 	return out, nil
+}
+
+// bind binds the mapping to columns where it is not bound to them already.
+func (j *Judge) bind(columns []string) {
+	if j.bound == nil || !slices.Equal(j.columns, columns) {
+		j.columns, j.bound = slices.Clone(columns), j.m.bind(columns)
+	}
 }
 
 func opOf(row adapters.Row) record.Op {

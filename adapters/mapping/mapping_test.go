@@ -446,6 +446,28 @@ func TestSourceErrors(t *testing.T) {
 	}
 }
 
+// TestKeyProblem names the place of a key of two parts, one of them a constant.
+func TestKeyProblem(t *testing.T) {
+	for _, tc := range []struct {
+		name, fields string
+		grid         bool
+		want         adapters.Problem
+	}{
+		{"grid", "fields: {a: {from: 甲}, b: {from: 乙}}", true, adapters.Problem{Column: "甲、乙", Title: "a、b", Rule: "x", Zh: "第7行 B、C列“a、b”:应。改法:改", En: "Row 7, column B, C, “a, b”: must. Remedy: fix"}},
+		{"constant", "fields: {a: {const: k}, b: {from: 乙}}", true, adapters.Problem{Column: "乙", Title: "a、b", Rule: "x", Zh: "第7行 C列“a、b”:应。改法:改", En: "Row 7, column C, “a, b”: must. Remedy: fix"}},
+		{"objects", "fields: {a: {from: 甲}, b: {from: 乙}}", false, adapters.Problem{Column: "甲、乙", Title: "a、b", Rule: "x", Zh: "第7行“a、b”:应。改法:改", En: "Row 7, “a, b”: must. Remedy: fix"}},
+	} {
+		j, err := NewJudge(mustParse(t, "resource: a.b\nkey: [a, b]\n"+tc.fields), open{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := j.KeyProblem([]string{"丙", "甲", "乙"}, adapters.Origin{Row: 7, Grid: tc.grid}, "x", "应", "改", "must", "fix")
+		if diff := cmp.Diff(tc.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tc.name, diff)
+		}
+	}
+}
+
 func TestWithdraw(t *testing.T) {
 	j, err := NewJudge(mustParse(t, "resource: a.b\nkey: [id]\nfields: {id: {from: 列}}"), open{})
 	if err != nil {

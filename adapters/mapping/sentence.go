@@ -3,6 +3,7 @@ package mapping
 import (
 	"encoding/json"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/hutong-bus/hutong/adapters"
@@ -75,6 +76,30 @@ func SourceProblem(o adapters.Origin, rule string, column int, name, shouldZh, f
 	return adapters.Problem{Column: name, Title: name, Rule: rule,
 		Zh: placeZh(o, letters, name) + shouldZh + "。改法:" + fixZh,
 		En: placeEn(o, letters, name) + shouldEn + ". Remedy: " + fixEn}
+}
+
+// KeyProblem is SourceProblem for a fault of a record's key: it stands at the members that make the key.
+func (j *Judge) KeyProblem(columns []string, o adapters.Origin, rule, shouldZh, fixZh, shouldEn, fixEn string) adapters.Problem {
+	j.bind(columns)
+	p := adapters.Problem{Rule: rule}
+	var places, labels, zh, en []string
+	for _, target := range j.m.key {
+		zh, en = append(zh, j.title(target)), append(en, j.titleEn(target))
+		f := j.fieldOf(target)
+		if f != nil && f.label != "" {
+			labels = append(labels, f.label)
+		}
+		if l := letters(o, f); l != "" {
+			places = append(places, l)
+		}
+	}
+	if len(j.m.key) == 1 {
+		p.Pointer = "/" + j.m.key[0]
+	}
+	p.Column, p.Title = strings.Join(labels, "、"), strings.Join(zh, "、")
+	p.Zh = placeZh(o, strings.Join(places, "、"), p.Title) + shouldZh + "。改法:" + fixZh
+	p.En = placeEn(o, strings.Join(places, ", "), strings.Join(en, ", ")) + shouldEn + ". Remedy: " + fixEn
+	return p
 }
 
 func (j *Judge) title(target string) string {
