@@ -453,11 +453,11 @@ func TestKeyProblem(t *testing.T) {
 		grid         bool
 		want         adapters.Problem
 	}{
-		{"grid", "fields: {a: {from: 甲}, b: {from: 乙}}", true, adapters.Problem{Column: "甲、乙", Title: "a、b", Rule: "x", Zh: "第7行 B、C列“a、b”:应。改法:改", En: "Row 7, column B, C, “a, b”: must. Remedy: fix"}},
-		{"constant", "fields: {a: {const: k}, b: {from: 乙}}", true, adapters.Problem{Column: "乙", Title: "a、b", Rule: "x", Zh: "第7行 C列“a、b”:应。改法:改", En: "Row 7, column C, “a, b”: must. Remedy: fix"}},
-		{"objects", "fields: {a: {from: 甲}, b: {from: 乙}}", false, adapters.Problem{Column: "甲、乙", Title: "a、b", Rule: "x", Zh: "第7行“a、b”:应。改法:改", En: "Row 7, “a, b”: must. Remedy: fix"}},
+		{"grid", "fields: {id: {from: 甲}, out: {from: 乙}}", true, adapters.Problem{Column: "甲、乙", Title: "id、结果", Rule: "x", Zh: "第7行 B、C列“id、结果”:应。改法:改", En: "Row 7, column B, C, “id, Result”: must. Remedy: fix"}},
+		{"constant", "fields: {id: {const: k}, out: {from: 乙}}", true, adapters.Problem{Column: "乙", Title: "id、结果", Rule: "x", Zh: "第7行 C列“id、结果”:应。改法:改", En: "Row 7, column C, “id, Result”: must. Remedy: fix"}},
+		{"objects", "fields: {id: {from: 甲}, out: {from: 乙}}", false, adapters.Problem{Column: "甲、乙", Title: "id、结果", Rule: "x", Zh: "第7行“id、结果”:应。改法:改", En: "Row 7, “id, Result”: must. Remedy: fix"}},
 	} {
-		j, err := NewJudge(mustParse(t, "resource: a.b\nkey: [a, b]\n"+tc.fields), open{})
+		j, err := NewJudge(mustParse(t, "resource: a.b\nkey: [id, out]\n"+tc.fields), open{})
 		if err != nil {
 			t.Fatal(err)
 		}
