@@ -183,7 +183,8 @@ type Discovery struct {
 	Columns []Column `json:"columns,omitempty"`
 	// Keys are candidate keys, most likely first.
 	Keys [][]string `json:"keys,omitempty"`
-	// Notes are remarks for the person who sets up the stream (charset, waiting files, horizon in use).
+	// Notes are remarks for the person who sets up the stream (charset, waiting files, horizon in use), each in Chinese and
+	// English.
 	Notes []string `json:"notes,omitempty"`
 }
 

@@ -35,7 +35,7 @@ func (h *shaper) place(location string) keywordPlace {
 	p := keywordPlace{tokens: splitLocation(location)}
 	if n := len(p.tokens); n > 0 {
 		p.last = p.tokens[n-1]
-		p.holder, _ = lookup(h.schema.doc, p.tokens[:n-1])
+		p.holder = lookup(h.schema.doc, p.tokens[:n-1])
 		p.schema, _ = p.holder.(map[string]any)
 		p.params = params(p.last, p.schema)
 	}
@@ -80,7 +80,7 @@ func (h *shaper) leaf(e *jsonschema.ValidationError, p keywordPlace) []Violation
 	if aboutName(e.KeywordLocation) {
 		return []Violation{newViolation(pointer, "propertyNames", nil)}
 	}
-	there, _ := lookup(h.value, at)
+	there := lookup(h.value, at)
 	members, _ := there.(map[string]any)
 	if names, ok := p.holder.([]any); ok && len(p.tokens) > 2 && p.tokens[len(p.tokens)-3] == "dependentRequired" {
 		i, _ := strconv.Atoi(p.last)

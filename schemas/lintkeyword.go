@@ -1,6 +1,7 @@
 package schemas
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"regexp/syntax"
@@ -80,7 +81,8 @@ func (l *linter) lintPattern(at, p string) {
 }
 
 func errCode(err error) string {
-	if e, ok := err.(*syntax.Error); ok {
+	var e *syntax.Error
+	if errors.As(err, &e) {
 		return string(e.Code)
 	}
 	return "syntax"

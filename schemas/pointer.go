@@ -56,27 +56,27 @@ func splitLocation(loc string) []string {
 	return tokens
 }
 
-// lookup follows tokens into a decoded JSON value.
-func lookup(value any, tokens []string) (any, bool) {
+// lookup follows tokens into a decoded JSON value; nil where they lead nowhere.
+func lookup(value any, tokens []string) any {
 	for _, t := range tokens {
 		switch v := value.(type) {
 		case map[string]any:
 			next, ok := v[t]
 			if !ok {
-				return nil, false
+				return nil
 			}
 			value = next
 		case []any:
 			i, err := strconv.Atoi(t)
 			if err != nil || i < 0 || i >= len(v) {
-				return nil, false
+				return nil
 			}
 			value = v[i]
 		default:
-			return nil, false
+			return nil
 		}
 	}
-	return value, true
+	return value
 }
 
 // comparePointers orders pointers token by token, indexes as numbers, without allocating:

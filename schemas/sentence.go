@@ -88,7 +88,7 @@ func EncodeViolations(vs []Violation) []byte {
 func DecodeViolations(b []byte) ([]Violation, error) {
 	var list []stored
 	if err := json.Unmarshal(b, &list); err != nil {
-		return nil, fmt.Errorf("%w: %s", ErrViolations, err)
+		return nil, fmt.Errorf("%w: %w", ErrViolations, err)
 	}
 	vs := make([]Violation, len(list))
 	for i, v := range list {

@@ -3,6 +3,7 @@ package schemas
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -72,8 +73,8 @@ func (s *Schema) Validate(value any) (verdict Verdict) {
 	found := g.found
 	if !g.unsafe {
 		if err := s.validator.root.Validate(value); err != nil {
-			invalid, ok := err.(*jsonschema.ValidationError)
-			if !ok {
+			var invalid *jsonschema.ValidationError
+			if !errors.As(err, &invalid) {
 				return Verdict{Violations: []Violation{newViolation("", "internal", nil)}}
 			}
 			h := shaper{schema: s, value: value, places: map[string]keywordPlace{}}
@@ -103,7 +104,7 @@ func (s *Schema) verdict(found []Violation, value any) Verdict {
 	}
 	for i := range v.Violations {
 		if t, ok := LookupCodeTable(v.Violations[i].Params["table"]); ok {
-			at, _ := lookup(value, splitPointer(v.Violations[i].Pointer))
+			at := lookup(value, splitPointer(v.Violations[i].Pointer))
 			text, _ := at.(string)
 			var near []string
 			for _, c := range t.Nearest(text, 3) {

@@ -190,7 +190,6 @@ type csvRows struct {
 	at      []int    // position of each column in the file
 	marks   map[string]int
 	width   int
-	rows    int
 }
 
 // openCSV reads the header: names are trimmed, must be there and unique; columns that an error file added are left

@@ -116,7 +116,7 @@ func closes(path string, c *Config, ended func() error) error {
 	if err != nil {
 		return err
 	}
-	defer t.Close()
+	defer t.Close() //nolint:errcheck // it was only read
 	head := make([]byte, 0, 512)
 	tail := make([]byte, 0, 2*tailBytes)
 	buf := make([]byte, 64<<10)
@@ -175,16 +175,16 @@ func endsWell(format string, tail []byte, c *Config) bool {
 func (d *Drop) Describe(ctx context.Context) (adapters.Discovery, error) {
 	b, err := d.Preview(ctx, 100)
 	if errors.Is(err, adapters.ErrIdle) {
-		return adapters.Discovery{Notes: []string{"no file waits in " + d.folder.in()}}, nil
+		return adapters.Discovery{Notes: []string{"没有等待的文件 / no file waits in " + d.folder.in()}}, nil
 	}
 	var no *refusal
 	if errors.As(err, &no) {
-		return adapters.Discovery{Notes: []string{no.en}}, nil
+		return adapters.Discovery{Notes: []string{no.zh + " / " + no.en}}, nil
 	}
 	if err != nil {
 		return adapters.Discovery{}, err
 	}
-	out := adapters.Discovery{Notes: []string{b.Notices[0].En}}
+	out := adapters.Discovery{Notes: []string{b.Notices[0].Zh + " / " + b.Notices[0].En}}
 	for i, name := range b.Columns {
 		c := adapters.Column{Name: name, Kind: adapters.KindText}
 		for _, row := range b.Rows {

@@ -114,7 +114,7 @@ type gzipReader struct{ z *gzip.Reader }
 func (g gzipReader) Read(p []byte) (int, error) {
 	n, err := g.z.Read(p)
 	var pathErr *os.PathError
-	if err != nil && err != io.EOF && !errors.As(err, &pathErr) {
+	if err != nil && !errors.Is(err, io.EOF) && !errors.As(err, &pathErr) {
 		err = refuse("gzip", "压缩文件不完整或已损坏", "the compressed file is incomplete or damaged")
 	}
 	return n, err
@@ -126,11 +126,11 @@ func detect(path string, c *Config) (layoutOf, error) {
 	if err != nil {
 		return layoutOf{}, err
 	}
-	defer t.Close()
+	defer t.Close() //nolint:errcheck // it was only read
 	l := layoutOf{Gzip: zipped, Format: c.Format, Charset: c.Charset}
 	br := bufio.NewReaderSize(t, 4096)
 	head, err := br.Peek(512)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return l, err
 	}
 	if bytes.HasPrefix(head, []byte("PK\x03\x04")) || bytes.HasPrefix(head, []byte("\xD0\xCF\x11\xE0")) {

@@ -116,7 +116,7 @@ func (f *findings) source(ctx context.Context, s adapters.StreamConfig, j adapte
 		return
 	}
 	for _, n := range d.Notes {
-		f.add("ok", where, n, n)
+		fmt.Fprintf(f.a.out, "[%s] %s: %s\n", marks["ok"], where, n)
 	}
 	if j == nil || len(d.Columns) == 0 {
 		return

@@ -28,15 +28,14 @@ func (b *backoff) pause(asked time.Duration) time.Duration {
 	return d + rand.N(b.next/2+1)
 }
 
-// wait sleeps for d, or until wake is closed, or until ctx ends.
-func wait(ctx context.Context, d time.Duration, wake <-chan struct{}) error {
+// wait sleeps for d, or until ctx ends.
+func wait(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	case <-t.C:
-	case <-wake:
 	}
 	return nil
 }

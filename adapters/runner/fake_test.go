@@ -129,9 +129,8 @@ func (f *fakeBus) set(change func()) {
 
 // listSource gives rows of a list: [key, body]; its cursor is how many it gave.
 type listSource struct {
-	rows   *rowList
-	at     int
-	closed chan struct{}
+	rows *rowList
+	at   int
 }
 
 // rowList is a table that grows; it outlives the sources that read it.

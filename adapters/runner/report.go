@@ -44,7 +44,7 @@ func (s *stream) report(ctx context.Context) error {
 		}
 		if err := s.carry(ctx, fb, list); err != nil {
 			s.r.cfg.Log.Warn("verdicts not taken, offered again", "stream", s.conf.Name, "error", err)
-			if err := wait(ctx, b.pause(0), nil); err != nil {
+			if err := wait(ctx, b.pause(0)); err != nil {
 				return err
 			}
 			continue

@@ -117,7 +117,7 @@ const donePoll = 50 * time.Millisecond
 
 func (r *Runner) untilDone(ctx context.Context, stop context.CancelCauseFunc) error {
 	for {
-		if err := wait(ctx, donePoll, nil); err != nil {
+		if err := wait(ctx, donePoll); err != nil {
 			return err
 		}
 		done, err := r.done()

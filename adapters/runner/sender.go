@@ -76,7 +76,7 @@ func (q *sender) run(ctx context.Context) error {
 		if errors.As(trouble, &be) {
 			asked = be.RetryAfter
 		}
-		if err := wait(ctx, b.pause(asked), nil); err != nil {
+		if err := wait(ctx, b.pause(asked)); err != nil {
 			return err
 		}
 	}

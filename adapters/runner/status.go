@@ -246,7 +246,7 @@ func (r *Runner) keepStatus(ctx context.Context) error {
 			r.cfg.Log.Warn("status not written", "error", err)
 		}
 		r.alarmLate(late)
-		if err := wait(ctx, statusPause, nil); err != nil {
+		if err := wait(ctx, statusPause); err != nil {
 			return err
 		}
 		t := time.NewTimer(statusEvery)

@@ -82,7 +82,7 @@ func (s *stream) run(ctx context.Context) error {
 				b.reset()
 			}
 			s.set(StateRetrying, reasonOf(err))
-			if err := wait(ctx, b.pause(0), nil); err != nil {
+			if err := wait(ctx, b.pause(0)); err != nil {
 				return err
 			}
 		default:
@@ -237,7 +237,7 @@ func (s *stream) idle(ctx context.Context, src adapters.Source, idle error) erro
 	if errors.As(idle, &ie) && ie.Wait > 0 {
 		pause = ie.Wait
 	}
-	return wait(ctx, pause, nil)
+	return wait(ctx, pause)
 }
 
 // note keeps what an operator should see.

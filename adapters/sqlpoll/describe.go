@@ -28,7 +28,7 @@ func (s *source) Describe(ctx context.Context) (adapters.Discovery, error) {
 	if len(key) > 0 {
 		d.Keys = [][]string{key}
 	}
-	d.Notes = append(d.Notes, "layout "+layout(all))
+	d.Notes = append(d.Notes, "表结构指纹 / layout "+layout(all))
 	return d, nil
 }
 

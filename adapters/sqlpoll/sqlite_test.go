@@ -151,9 +151,9 @@ func TestSQLiteByID(t *testing.T) {
 func TestSQLiteDrift(t *testing.T) {
 	db, path := newSQLite(t, casesTable, `INSERT INTO cases VALUES ('M','中','2025-03-01 08:00:05')`)
 	src := open(t, sqliteConf(path), nil)
-	d := once(t, src, adapters.Limits{})
+	once(t, src, adapters.Limits{})
 	exec(t, db, `ALTER TABLE cases ADD COLUMN phone TEXT`)
-	d = once(t, src, adapters.Limits{})
+	d := once(t, src, adapters.Limits{})
 	if len(d.drift) != 1 || d.drift[0].Kind != "added" || d.drift[0].Column != "phone" {
 		t.Fatalf("a new column: %+v", d.drift)
 	}

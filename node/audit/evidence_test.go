@@ -212,7 +212,7 @@ func (s *story) build(size uint64, open bool) Evidence {
 	for i, leaf := range s.leaves {
 		l, err := ParseLeaf(leaf)
 		must(err)
-		_, concerns := s.sections[l.I]
+		var concerns bool
 		switch l.Type {
 		case LogOpened, DepartmentPut:
 			continue

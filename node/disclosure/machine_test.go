@@ -177,7 +177,9 @@ func TestNeverPublicUnreviewed(t *testing.T) {
 			return
 		}
 		for _, move := range moves {
-			next, change, done := p, None, approvals
+			var next Publication
+			var change Change
+			done := approvals
 			switch who, action, _ := strings.Cut(move, " "); {
 			case move == "edit":
 				next, change = Edit(p, r, p.Version+1)

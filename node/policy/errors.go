@@ -49,7 +49,7 @@ func Explain(err error) (d *Denial, ok bool) {
 
 // Denials finds every Denial in err, in order, joined errors included.
 func Denials(err error) []*Denial {
-	switch e := err.(type) {
+	switch e := err.(type) { //nolint:errorlint // the tree is walked here: each node is looked at itself
 	case nil:
 		return nil
 	case *Denial:

@@ -171,7 +171,7 @@ func (x *execution) store(kind byte, name string, object any) {
 }
 
 // leaf leaves evidence of the command: the digest is that of the object's JSON.
-func (x *execution) leaf(l audit.Leaf, object any, subjects ...Subject) uint64 {
+func (x *execution) leaf(l audit.Leaf, object any, subjects ...Subject) {
 	if !x.self {
 		l.Systems = []string{x.caller.System.FullName()}
 	}
@@ -190,7 +190,6 @@ func (x *execution) leaf(l audit.Leaf, object any, subjects ...Subject) uint64 {
 		x.first = i
 	}
 	x.leaves++
-	return i
 }
 
 // equal says whether two objects have the same JSON.

@@ -312,7 +312,7 @@ func (c *PublicationDecide) apply(x *execution) (any, error) {
 	key, err := decodeKeyRow(b)
 	if !found || err != nil {
 		x.w.fail(corrupt("key of publication", old.ID))
-		return nil, nil
+		return nil, nil //nolint:nilerr // fail stops the machine by name
 	}
 	by := disclosure.Actor{Department: x.caller.Department.Code, System: x.caller.System.FullName(), Roles: x.caller.Roles()}
 	p, change, err := disclosure.Decide(old, r.Resource, c.Action, by, key.owner, c.Note, c.Seen, x.w.time)

@@ -73,7 +73,6 @@ type mAnswer struct {
 type mHeld struct {
 	resource, id, key, body string
 	at                      int64
-	leaf                    uint64
 }
 
 type mGrant struct {

@@ -274,11 +274,11 @@ func (w *work) expire(system uint32) {
 	}
 }
 
-// release removes one item; it says whether it was there.
-func (w *work) release(system uint32, number uint64) (quarantineRow, bool) {
+// release removes one item, if it is there.
+func (w *work) release(system uint32, number uint64) {
 	row, ok := w.quarantined(system, number)
 	if !ok {
-		return row, false
+		return
 	}
 	h := w.heldBy(system)
 	h.items--
@@ -293,5 +293,4 @@ func (w *work) release(system uint32, number uint64) (quarantineRow, bool) {
 		}
 	}
 	w.saveHeld(system, h)
-	return row, true
 }
