@@ -1,0 +1,90 @@
+package replica
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/hutong-bus/hutong/node/state"
+)
+
+// group is one Propose.
+type group struct {
+	results  []state.Result
+	left     int  // sections without result; guarded by link.mu
+	started  bool // a section was numbered
+	err      error
+	finished bool
+	done     chan struct{}
+}
+
+type item struct {
+	g       *group
+	place   int // in the group
+	section []byte
+	number  uint64
+}
+
+// add queues a group. It returns ErrPushback, ErrNoLeader, ErrClosed; then nothing was queued.
+func (l *link) add(sections [][]byte) (*group, error) {
+	size := 0
+	for _, s := range sections {
+		size += len(s)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.closed:
+		return nil, ErrClosed
+	case l.waiting > 0 && l.waiting+size > l.waitingBytes:
+		return nil, ErrPushback
+	case time.Since(l.leaderAt) > l.noLeader:
+		return nil, ErrNoLeader
+	}
+	g := &group{results: make([]state.Result, len(sections)), left: len(sections), done: make(chan struct{})}
+	for i, s := range sections {
+		l.pending = append(l.pending, &item{g: g, place: i, section: s})
+	}
+	l.waiting += size
+	l.remind()
+	return g, nil
+}
+
+// abandon is for a proposer that stops waiting. What was not sent yet is
+// dropped; what was sent stays in the order and is forgotten when answered.
+func (l *link) abandon(g *group, cause error) ([]state.Result, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if g.finished {
+		return g.results, g.err
+	}
+	l.dropPending(g)
+	g.finished = true
+	switch {
+	case g.started:
+		return nil, fmt.Errorf("%w: %w", ErrUnknown, cause)
+	case time.Since(l.leaderAt) > l.noLeader/2:
+		return nil, fmt.Errorf("%w: %w", ErrNoLeader, cause)
+	default:
+		return nil, fmt.Errorf("%w: %w", ErrPushback, cause)
+	}
+}
+
+func (l *link) finish(g *group, err error) {
+	if !g.finished {
+		g.finished, g.err = true, err
+		close(g.done)
+	}
+}
+
+func (l *link) dropPending(g *group) {
+	kept := l.pending[:0]
+	for _, it := range l.pending {
+		if it.g == g {
+			l.waiting -= len(it.section)
+			continue
+		}
+		kept = append(kept, it)
+	}
+	clear(l.pending[len(kept):])
+	l.pending = kept
+}
