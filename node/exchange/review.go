@@ -1,0 +1,170 @@
+package exchange
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+
+	"github.com/hutong-bus/hutong/node/api"
+	"github.com/hutong-bus/hutong/node/policy"
+	"github.com/hutong-bus/hutong/node/state"
+	"github.com/hutong-bus/hutong/schemas/record"
+)
+
+// ListRequest asks for a page of a list.
+type ListRequest struct {
+	Resource, State string // empty members do not narrow
+	After           string // id of the last one seen
+	Limit           int
+	Language        string // zh or en, of sentences
+}
+
+// Publication reads one publication.
+func (s *Service) Publication(_ context.Context, c policy.Caller, id string) (api.Publication, error) {
+	v, err := s.view()
+	if err != nil {
+		return api.Publication{}, err
+	}
+	defer v.Close()
+	p, ok, err := v.Publication(id)
+	if err != nil {
+		return api.Publication{}, problem(err)
+	}
+	if !ok || may(c, "publication", "show", publicationOwners(v, p)...) != nil {
+		return api.Publication{}, notHere()
+	}
+	return p, nil
+}
+
+// publicationOwners are the departments that a publication belongs to.
+func publicationOwners(v *state.View, p api.Publication) []string {
+	var owners []string
+	if r, _, ok := v.Resource(p.Resource); ok {
+		owners = append(owners, r.Owner)
+	}
+	if k, ok, err := v.KeyState(p.Resource, p.Key); err == nil && ok {
+		owners = append(owners, k.Owner)
+	}
+	return owners
+}
+
+// publicationsLooked bounds the publications that one request looks at.
+const publicationsLooked = 10_000
+
+// Publications lists the publications that the caller may see, and names the
+// one after which to go on; nothing when there are no more.
+func (s *Service) Publications(_ context.Context, c policy.Caller, in ListRequest) ([]api.Publication, string, error) {
+	v, err := s.view()
+	if err != nil {
+		return nil, "", err
+	}
+	defer v.Close()
+	out := []api.Publication{}
+	f := state.PublicationFilter{Resource: in.Resource, State: in.State, After: in.After, Limit: 1000}
+	for looked := 0; looked < publicationsLooked; {
+		all, err := v.Publications(f)
+		if err != nil {
+			return nil, "", problem(err)
+		}
+		for _, p := range all {
+			if policy.May(c, "publication", "list", publicationOwners(v, p)...) == nil {
+				out = append(out, p)
+			}
+			if f.After = p.ID; len(out) == in.Limit {
+				return out, p.ID, nil
+			}
+		}
+		if looked += len(all); len(all) < f.Limit {
+			return out, "", nil
+		}
+	}
+	return out, f.After, nil
+}
+
+// DecidePublication approves the open step, returns or withdraws. What the
+// decider sees is the portal's view of the version under review; its
+// commitment stands in the decision. With a precondition only what the decider
+// has seen is decided: an edit in between is not waved through (invariant 12).
+func (s *Service) DecidePublication(ctx context.Context, c policy.Caller, action string, in Put[api.Decision]) (api.Publication, error) {
+	v, err := s.view()
+	if err != nil {
+		return api.Publication{}, err
+	}
+	defer v.Close()
+	id := in.Path["publication"]
+	p, ok, err := v.Publication(id)
+	if err != nil {
+		return api.Publication{}, problem(err)
+	}
+	if !ok {
+		return api.Publication{}, notHere()
+	}
+	seen, err := s.seen(v, p)
+	v.Close()
+	if err != nil {
+		return api.Publication{}, err
+	}
+	note := in.Object.Note
+	if note == "" {
+		note = in.Object.Reason
+	}
+	revision := &p.Revision
+	if in.HasRevision {
+		revision = &in.Revision
+	}
+	return command[api.Publication](ctx, s, &state.PublicationDecide{Head: s.head(c, in.Request), Publication: id, Action: action, Note: note, Seen: seen, IfRevision: revision})
+}
+
+// seen is the commitment of what the portal would show of the version under
+// review.
+func (s *Service) seen(v *state.View, p api.Publication) (string, error) {
+	stored, err := versionOf(v, p.Resource, p.Key, p.Version)
+	if err != nil {
+		return "", err
+	}
+	data, err := s.portal(v, stored, true)
+	if err != nil {
+		return "", err
+	}
+	c := record.Commitment(record.TagProjection, record.ProjectionSecret(stored.Secret, p.ID), data)
+	return hex.EncodeToString(c[:]), nil
+}
+
+// versionOf finds one version of a key.
+func versionOf(v *state.View, resource, key string, version uint64) (*state.StoredRecord, error) {
+	history, err := v.History(resource, key, historyMax)
+	if err != nil {
+		return nil, problem(err)
+	}
+	for i := range history {
+		if history[i].Version == version {
+			return &history[i], nil
+		}
+	}
+	return nil, api.Refuse(api.CodeNotFound, "该版本已不在 / the version is gone")
+}
+
+// portal is what the public may see of a record.
+func (s *Service) portal(v *state.View, r *state.StoredRecord, decided bool) ([]byte, error) {
+	resource, ok := v.ResourceByNumber(r.Resource)
+	if !ok {
+		return nil, api.Internal(fmt.Errorf("record of resource %d, which is not in the catalogue", r.Resource))
+	}
+	if r.Op == record.Withdraw {
+		return nil, nil
+	}
+	schema, err := s.schema(v, resource.Resource, r.SchemaVersion)
+	if err != nil {
+		return nil, api.Internal(fmt.Errorf("compile schema %s %d: %w", resource.Resource, r.SchemaVersion, err))
+	}
+	name := fmt.Sprintf("p|%s|%d|%d|%t", resource.Resource, resource.Revision, r.SchemaVersion, decided)
+	view, err := s.compiled(name, func() (*policy.View, error) { return policy.PortalView(resource, schema, decided) })
+	if err != nil {
+		return nil, problem(err)
+	}
+	out, err := policy.Project(view, r.Body)
+	if err != nil {
+		return nil, api.Internal(fmt.Errorf("project record %d for the portal: %w", r.Offset, err))
+	}
+	return out, nil
+}
