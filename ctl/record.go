@@ -1,0 +1,327 @@
+package ctl
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"github.com/hutong-bus/hutong/node/api"
+	"github.com/hutong-bus/hutong/schemas/record"
+)
+
+func (a *app) recordCommand() *cobra.Command {
+	noun := &cobra.Command{Use: "record", Short: "Records 记录"}
+	noun.AddCommand(a.publishCommand(), a.validateCommand(), a.getCommand(), a.historyCommand(), a.pullCommand())
+	return noun
+}
+
+// publishBatchRecords is how many records one request carries unless --batch
+// says otherwise.
+const publishBatchRecords = 500
+
+// publishing is one run of record publish.
+type publishing struct {
+	a        *app
+	resource string
+	batch    int
+	total    api.PublishAnswer
+	lines    []int // line in the file of each record of the batch
+	records  [][]byte
+}
+
+func (a *app) publishCommand() *cobra.Command {
+	var file, format string
+	p := publishing{a: a}
+	cmd := &cobra.Command{Use: "publish RESOURCE -f FILE", Short: "Publish records from a file", Args: arguments("RESOURCE"), RunE: func(cmd *cobra.Command, args []string) error {
+		b, err := a.readFile(file)
+		if err != nil {
+			return err
+		}
+		p.resource = args[0]
+		if p.batch < 1 || p.batch > 10_000 {
+			return fmt.Errorf("%w: --batch is from 1 to 10000", errUsage)
+		}
+		return p.run(cmd.Context(), b, format)
+	}}
+	f := cmd.Flags()
+	f.StringVarP(&file, "file", "f", "", "file with the records, - for standard input")
+	f.StringVar(&format, "format", "", "ndjson or json (one record or an array); empty: found out")
+	f.IntVar(&p.batch, "batch", publishBatchRecords, "records of one request")
+	return cmd
+}
+
+func (p *publishing) run(ctx context.Context, b []byte, format string) error {
+	records, lines, err := split(b, format)
+	if err != nil {
+		return err
+	}
+	if p.a.dryRun {
+		fmt.Fprintf(p.a.out, "would publish %d records to %s\n", len(records), p.resource)
+		return nil
+	}
+	c, err := p.a.client()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	for i := range records {
+		// A record without an id would be published again when an answer is lost.
+		p.records, p.lines = append(p.records, withID(records[i])), append(p.lines, lines[i])
+		if len(p.records) == p.batch || i == len(records)-1 {
+			if err := p.send(ctx, c); err != nil {
+				return err
+			}
+		}
+	}
+	if p.a.output == "json" {
+		if err := p.a.printJSON(p.total); err != nil {
+			return err
+		}
+	} else {
+		fmt.Fprintf(p.a.out, "accepted %d\nduplicate %d\nstale %d\nrejected %d\n", p.total.Accepted, p.total.Duplicate, p.total.Stale, p.total.Rejected)
+	}
+	if p.total.Rejected > 0 {
+		return fmt.Errorf("%w: %d of %d", errRefusedRecords, p.total.Rejected, len(records))
+	}
+	return nil
+}
+
+func (p *publishing) send(ctx context.Context, c *api.Client) error {
+	answer, err := c.Publish(ctx, api.Publish{Resource: p.resource, Lines: p.records})
+	if err != nil {
+		return err
+	}
+	p.total.Accepted += answer.Accepted
+	p.total.Duplicate += answer.Duplicate
+	p.total.Stale += answer.Stale
+	for _, item := range answer.Items {
+		if item.Index < 0 || item.Index >= len(p.lines) {
+			continue
+		}
+		switch item.Status {
+		case api.StatusAccepted, api.StatusDuplicate, api.StatusStale:
+		default:
+			p.total.Rejected++
+			p.refused(p.lines[item.Index], item)
+		}
+		item.Index = p.lines[item.Index]
+		p.total.Items = append(p.total.Items, item)
+	}
+	p.records, p.lines = p.records[:0], p.lines[:0]
+	return nil
+}
+
+// refused writes why a line was not accepted.
+func (p *publishing) refused(line int, item api.PublishItem) {
+	if len(item.Errors) == 0 {
+		fmt.Fprintf(p.a.err, "第%d行 line %d: %s\n", line, line, item.Status)
+	}
+	for _, e := range item.Errors {
+		fmt.Fprintf(p.a.err, "第%d行 line %d: %s\n", line, line, sentence(e))
+	}
+	if item.More > 0 {
+		fmt.Fprintf(p.a.err, "第%d行 line %d: … %d more\n", line, line, item.More)
+	}
+}
+
+// split finds the records of a file: one JSON object, an array of them, or
+// NDJSON. lines are where each begins, from 1.
+func split(b []byte, format string) (records [][]byte, lines []int, err error) {
+	b = bytes.TrimPrefix(b, []byte("\xef\xbb\xbf"))
+	first := bytes.TrimLeft(b, " \t\r\n")
+	if format == "" {
+		format = "ndjson"
+		if json.Valid(b) {
+			format = "json"
+		}
+	}
+	switch {
+	case format == "json" && len(first) > 0 && first[0] == '[':
+		var all []json.RawMessage
+		if err := json.Unmarshal(b, &all); err != nil {
+			return nil, nil, fmt.Errorf("%w: the file is not a JSON array: %w", errUsage, err)
+		}
+		d := json.NewDecoder(bytes.NewReader(b))
+		if _, err := d.Token(); err != nil {
+			return nil, nil, fmt.Errorf("%w: the file is not a JSON array: %w", errUsage, err)
+		}
+		for range all {
+			var raw json.RawMessage
+			if err := d.Decode(&raw); err != nil {
+				return nil, nil, fmt.Errorf("%w: the file is not a JSON array: %w", errUsage, err)
+			}
+			begin := int(d.InputOffset()) - len(raw)
+			records, lines = append(records, oneLine(raw)), append(lines, 1+bytes.Count(b[:begin], []byte("\n")))
+		}
+	case format == "json":
+		records, lines = [][]byte{oneLine(b)}, []int{1}
+	case format == "ndjson":
+		for i, line := range bytes.Split(b, []byte("\n")) {
+			if line = bytes.TrimSpace(line); len(line) > 0 {
+				records, lines = append(records, line), append(lines, i+1)
+			}
+		}
+	default:
+		return nil, nil, fmt.Errorf("%w: --format is json or ndjson", errUsage)
+	}
+	return records, lines, nil
+}
+
+// oneLine makes a record fit a line of NDJSON. Line ends inside JSON are white
+// space: strings cannot hold them bare.
+func oneLine(b []byte) []byte {
+	return bytes.Map(func(r rune) rune {
+		if r == '\n' || r == '\r' {
+			return ' '
+		}
+		return r
+	}, bytes.TrimSpace(b))
+}
+
+// withID gives a record without id one of its own, so that it is published
+// once however often the request is sent. What is no record is left for the
+// bus to refuse.
+func withID(raw []byte) []byte {
+	r, err := record.DecodeRecord(raw, record.DefaultLimits())
+	if err != nil || r.ID != "" {
+		return raw
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return raw
+	}
+	r.ID = id.String()
+	return r.Encode()
+}
+
+func (a *app) validateCommand() *cobra.Command {
+	var file string
+	cmd := &cobra.Command{Use: "validate RESOURCE -f FILE", Short: "Judge records without storing them", Args: arguments("RESOURCE"), RunE: func(cmd *cobra.Command, args []string) error {
+		b, err := a.readFile(file)
+		if err != nil {
+			return err
+		}
+		records, lines, err := split(b, "")
+		if err != nil {
+			return err
+		}
+		c, err := a.client()
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		bad := 0
+		for i, r := range records {
+			v, err := c.Validate(cmd.Context(), args[0], r)
+			if err != nil {
+				return err
+			}
+			if !v.Valid {
+				bad++
+				p := publishing{a: a}
+				p.refused(lines[i], api.PublishItem{Status: api.StatusRejected, Errors: v.Errors, More: v.More})
+			}
+		}
+		fmt.Fprintf(a.out, "valid %d\ninvalid %d\n", len(records)-bad, bad)
+		if bad > 0 {
+			return fmt.Errorf("%w: %d of %d", errRefusedRecords, bad, len(records))
+		}
+		return nil
+	}}
+	cmd.Flags().StringVarP(&file, "file", "f", "", "file with the records, - for standard input")
+	return cmd
+}
+
+func (a *app) getCommand() *cobra.Command {
+	var grant string
+	cmd := &cobra.Command{Use: "get RESOURCE KEY", Short: "Present state of a key", Args: arguments("RESOURCE", "KEY"), RunE: func(cmd *cobra.Command, args []string) error {
+		c, err := a.client()
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		r, err := c.Record(cmd.Context(), args[0], args[1], grant)
+		if err != nil {
+			return err
+		}
+		return a.print(r)
+	}}
+	cmd.Flags().StringVar(&grant, "grant", "", "grant to read under, where there are several")
+	return cmd
+}
+
+func (a *app) historyCommand() *cobra.Command {
+	var grant string
+	cmd := &cobra.Command{Use: "history RESOURCE KEY", Short: "All versions of a key", Args: arguments("RESOURCE", "KEY"), RunE: func(cmd *cobra.Command, args []string) error {
+		c, err := a.client()
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		page, err := c.History(cmd.Context(), args[0], args[1], grant)
+		if err != nil {
+			return err
+		}
+		return printRows(a, page.Records, []string{"VERSION", "OFFSET", "OP", "ACCEPTED AT", "DEPARTMENT", "DATA"}, func(r api.Record) []any {
+			return []any{r.Version, r.Offset, r.Op, r.AcceptedAt, r.Department, string(r.Data)}
+		})
+	}}
+	cmd.Flags().StringVar(&grant, "grant", "", "grant to read under, where there are several")
+	return cmd
+}
+
+func (a *app) pullCommand() *cobra.Command {
+	var follow, ack bool
+	var limit int
+	cmd := &cobra.Command{Use: "pull SUBSCRIPTION", Short: "Write the next records of a subscription as NDJSON", Args: arguments("SUBSCRIPTION"), RunE: func(cmd *cobra.Command, args []string) error {
+		if follow && !ack {
+			return fmt.Errorf("%w: --follow needs --ack: what is not acknowledged is handed out again", errUsage)
+		}
+		c, err := a.client()
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		o := api.ReadOptions{Limit: limit}
+		var acknowledged uint64
+		for {
+			if follow {
+				o.Wait = 30 * time.Second
+			}
+			page, err := c.Pull(cmd.Context(), args[0], o)
+			if err != nil {
+				return err
+			}
+			e := json.NewEncoder(a.out)
+			e.SetEscapeHTML(false)
+			for _, r := range page.Records {
+				if err := e.Encode(r); err != nil {
+					return fmt.Errorf("write record: %w", err)
+				}
+			}
+			// Acknowledged only now: what could not be written comes again.
+			if ack && page.Through > acknowledged {
+				if err := c.Ack(cmd.Context(), args[0], page.Through); err != nil {
+					return err
+				}
+				acknowledged = page.Through
+			}
+			if !ack || page.End && !follow {
+				return nil
+			}
+			if err := cmd.Context().Err(); err != nil {
+				return nil
+			}
+		}
+	}}
+	f := cmd.Flags()
+	f.BoolVar(&follow, "follow", false, "wait for more until interrupted")
+	f.BoolVar(&ack, "ack", false, "acknowledge what was written")
+	f.IntVar(&limit, "limit", 500, "records of one request")
+	return cmd
+}
