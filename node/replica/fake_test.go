@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"testing"
 
 	"github.com/hutong-bus/hutong/node/state"
 	"github.com/hutong-bus/hutong/node/store"
@@ -213,6 +214,14 @@ func (m *fakeMachine) Swap(db *store.DB) (<-chan struct{}, error) {
 	drained := make(chan struct{})
 	close(drained)
 	return drained, old.Abandon()
+}
+
+// newGate is what a machine waits at; it opens at the latest when the test ends.
+func newGate(t *testing.T) (gate chan struct{}, open func()) {
+	gate = make(chan struct{})
+	open = sync.OnceFunc(func() { close(gate) })
+	t.Cleanup(open)
+	return gate, open
 }
 
 func (m *fakeMachine) setBlock(ch chan struct{}) {

@@ -3,6 +3,7 @@ package replica
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -227,6 +228,9 @@ func (r *Replica) Fresh() error {
 // anywhere before the call. It returns ErrNoLeader, ErrUnreachable, or ctx's cause.
 func (r *Replica) Strong(ctx context.Context) error {
 	_, index, err := r.askIndex(ctx, kindStrong)
+	if errors.Is(err, ErrAnswer) { // who was asked does not lead any more
+		return fmt.Errorf("strong read: %w: %w", ErrNoLeader, err)
+	}
 	if err != nil {
 		return fmt.Errorf("strong read: %w", err)
 	}

@@ -50,12 +50,12 @@ func TestStuckStateIsNotFresh(t *testing.T) {
 	nodes := cluster(t, 3, nil)
 	leader, followers := leaderOf(t, nodes)
 	n := followers[0]
-	gate := make(chan struct{})
+	gate, open := newGate(t)
 	n.m.setBlock(gate)
 	leader.must("a/1")
 	until(t, "not fresh", func() bool { return errors.Is(n.r.Fresh(), ErrNotFresh) })
 	n.m.setBlock(nil)
-	close(gate)
+	open()
 	until(t, "fresh", func() bool { return n.r.Fresh() == nil })
 }
 
@@ -80,7 +80,7 @@ func TestStrong(t *testing.T) {
 func TestStrongWhileTheLeadersStateLags(t *testing.T) {
 	nodes := cluster(t, 3, nil)
 	leader, followers := leaderOf(t, nodes)
-	gate := make(chan struct{})
+	gate, open := newGate(t)
 	until(t, "both stand still at the same entry", func() bool {
 		leader.m.setBlock(gate)
 		followers[1].m.setBlock(gate)
@@ -89,8 +89,8 @@ func TestStrongWhileTheLeadersStateLags(t *testing.T) {
 		if a != b {
 			leader.m.setBlock(nil)
 			followers[1].m.setBlock(nil)
-			close(gate)
-			gate = make(chan struct{})
+			open()
+			gate, open = newGate(t)
 		}
 		return a == b
 	})
@@ -104,7 +104,7 @@ func TestStrongWhileTheLeadersStateLags(t *testing.T) {
 	for _, n := range []*node{leader, followers[1]} {
 		n.m.setBlock(nil)
 	}
-	close(gate)
+	open()
 	same(t, nodes)
 }
 
@@ -114,20 +114,17 @@ func TestNewLeaderIsNotReadyAtOnce(t *testing.T) {
 	nodes := cluster(t, 3, nil)
 	_, followers := leaderOf(t, nodes)
 	n := followers[0]
-	gate := make(chan struct{})
+	gate, open := newGate(t)
 	n.m.setBlock(gate)
 	followers[1].must("a/1")
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	if err := n.r.TransferLeadership(ctx, n.id); err != nil {
-		t.Fatal(err)
-	}
-	until(t, "it leads", func() bool { return n.r.packer.isActive() })
+	until(t, "it leads", func() bool { return n.r.TransferLeadership(ctx, n.id) == nil && n.r.packer.isActive() })
 	if _, _, err := n.r.leaderIndex(time.Now()); !errors.Is(err, ErrNoLeader) {
 		t.Errorf("it vouches: %v", err)
 	}
 	n.m.setBlock(nil)
-	close(gate)
+	open()
 	until(t, "ready", func() bool { _, _, err := n.r.leaderIndex(time.Now()); return err == nil })
 	same(t, nodes)
 }

@@ -81,7 +81,7 @@ func TestInstallSettlesWhatIsInFlight(t *testing.T) {
 	nodes := cluster(t, 3, func(c *Config) { c.TrailingBytes = 1 })
 	leader, followers := leaderOf(t, nodes)
 	n := followers[0]
-	gate := make(chan struct{})
+	gate, open := newGate(t)
 	n.m.setBlock(gate)
 	g, err := n.r.link.add([][]byte{n.section("f/1", 0)})
 	if err != nil {
@@ -96,7 +96,7 @@ func TestInstallSettlesWhatIsInFlight(t *testing.T) {
 	n.r.link.epoch, n.r.link.patience = 0, time.Hour
 	n.r.link.mu.Unlock()
 	n.m.setBlock(nil)
-	close(gate)
+	open()
 	drained := make(chan struct{})
 	close(drained)
 	n.r.onSwapped(drained, n.dir+"/state.000000")

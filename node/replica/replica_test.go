@@ -384,7 +384,7 @@ func TestAbandonedPropose(t *testing.T) {
 	n := newNodes(t, 1, nil)[0]
 	n.start(true)
 	n.must("a/1")
-	gate := make(chan struct{})
+	gate, open := newGate(t)
 	n.m.setBlock(gate)
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
@@ -392,7 +392,7 @@ func TestAbandonedPropose(t *testing.T) {
 		t.Errorf("got %v, want ErrUnknown", err)
 	}
 	n.m.setBlock(nil)
-	close(gate)
+	open()
 	n.must("a/4")
 	got, err := n.m.payloads()
 	if err != nil || checkOrder(got) != nil || len(got) != 4 {
