@@ -226,7 +226,7 @@ func (d *demo) publishUnits(ctx context.Context) error {
 	if err := json.Unmarshal([]byte(out), &d.byHand); err != nil {
 		return fmt.Errorf("read answer of hutongctl record publish: %w", err)
 	}
-	d.byHandRefusals["org.unit"] = firstLines(errs, 2)
+	d.byHandRefusals = firstLines(errs, 2)
 	return nil
 }
 

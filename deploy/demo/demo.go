@@ -33,13 +33,13 @@ type demo struct {
 	tails    map[string]tail        // by receiver's file
 
 	byHand         api.PublishAnswer   // of the register of units
-	byHandRefusals map[string][]string // its refusals, by resource
+	byHandRefusals []string            // its refusals
 	refusals       map[string][]string // of the adapters, by resource
 	early          int                 // entries of the reviewed feed before the last reviews
 }
 
 func newDemo(o options, out io.Writer) *demo {
-	d := &demo{o: o, out: out, began: time.Now(), story: newStory(), clients: map[string]*api.Client{}, tails: map[string]tail{}, byHandRefusals: map[string][]string{}, contexts: contexts{Contexts: map[string]api.ClientConfig{}}}
+	d := &demo{o: o, out: out, began: time.Now(), story: newStory(), clients: map[string]*api.Client{}, tails: map[string]tail{}, contexts: contexts{Contexts: map[string]api.ClientConfig{}}}
 	d.sup = newSupervisor(o.dir, d.environment())
 	return d
 }

@@ -114,7 +114,10 @@ func (d *demo) printStory(lines []line, size uint64) {
 	}
 	fmt.Fprintf(d.out, "\n  退回理由举例 / some refusals as people read them\n")
 	for _, r := range resources() {
-		list := slices.Concat(d.refusals[r], d.byHandRefusals[r])
+		list := slices.Clone(d.refusals[r])
+		if r == "org.unit" {
+			list = slices.Clone(d.byHandRefusals)
+		}
 		slices.Sort(list)
 		list = slices.Compact(list)
 		for _, s := range list[:min(sentencesShown, len(list))] {

@@ -134,6 +134,10 @@ func (d *demo) received(dept, resource string) ([]received, error) {
 // awaitReceived waits until every receiver has as many records as expected of
 // its resource.
 func (d *demo) awaitReceived(ctx context.Context, whole bool) error {
+	want := map[string]int{}
+	for _, r := range resources() {
+		want[r] = d.story.expect(r, whole).records
+	}
 	state := ""
 	ctx, cancel := context.WithTimeout(ctx, deliverWait)
 	defer cancel()
@@ -141,15 +145,14 @@ func (d *demo) awaitReceived(ctx context.Context, whole bool) error {
 		done := true
 		state = ""
 		for _, o := range orders() {
-			want := d.story.expect(o.resource, whole).records
 			for _, dept := range o.systems {
 				list, err := d.received(dept, o.resource)
 				if err != nil {
 					return false, err
 				}
-				if got := examine(list).records; got < want {
+				if got := examine(list).records; got < want[o.resource] {
 					done = false
-					state += fmt.Sprintf("\n  %s %s: %d / %d", dept, o.resource, got, want)
+					state += fmt.Sprintf("\n  %s %s: %d / %d", dept, o.resource, got, want[o.resource])
 				}
 			}
 		}
