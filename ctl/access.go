@@ -17,7 +17,7 @@ func (a *app) grantCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return post[api.Grant](cmd.Context(), a, g, "grants")
+		return a.change(cmd.Context(), act{zh: "申请授权 " + g.Grant, en: "request grant " + g.Grant, do: posting[api.Grant](a, g, "grants")})
 	}}
 	request.Flags().StringVarP(&file, "file", "f", "", "file with the grant, - for standard input")
 	noun.AddCommand(request,
@@ -56,37 +56,23 @@ func filtered[T any](a *app, path, head []string, cells func(T) []any) *cobra.Co
 	return cmd
 }
 
+// decisions are the verbs of decide in Chinese.
+var decisions = map[string]string{"approve": "同意", "refuse": "拒绝", "revoke": "撤销", "return": "退回", "withdraw": "撤下"}
+
 // decide is one verb of a decision on a grant or a publication.
 func (a *app) decide(action, collection, name string, destroys bool) *cobra.Command {
 	var in api.Decision
-	cmd := &cobra.Command{Use: action + " " + name, Short: "Decide: " + action, Args: arguments(name), RunE: func(cmd *cobra.Command, args []string) error {
-		if destroys || a.dryRun {
-			if ok, err := a.confirm(action + " " + args[0]); !ok {
-				return err
-			}
-		}
+	cmd := &cobra.Command{Use: action + " " + name, Short: "Decide: " + action + " " + decisions[action], Args: arguments(name), RunE: func(cmd *cobra.Command, args []string) error {
+		do := posting[api.Publication](a, in, collection, args[0], action)
 		if collection == "grants" {
-			return post[api.Grant](cmd.Context(), a, in, collection, args[0], action)
+			do = posting[api.Grant](a, in, collection, args[0], action)
 		}
-		return post[api.Publication](cmd.Context(), a, in, collection, args[0], action)
+		return a.change(cmd.Context(), act{zh: decisions[action] + " " + args[0], en: action + " " + args[0], destroys: destroys,
+			look: exists(collection, args[0]), do: do})
 	}}
 	cmd.Flags().StringVar(&in.Reason, "reason", "", "reason, for the record")
 	cmd.Flags().StringVar(&in.Note, "note", "", "note to the publisher")
 	return cmd
-}
-
-// post does one act and prints its answer.
-func post[Out any](ctx context.Context, a *app, in any, path ...string) error {
-	c, err := a.client()
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	out, err := api.Post[Out](ctx, c, in, path...)
-	if err != nil {
-		return err
-	}
-	return a.print(out)
 }
 
 func (a *app) subscriptionCommand() *cobra.Command {
@@ -97,31 +83,26 @@ func (a *app) subscriptionCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return post[api.Subscription](cmd.Context(), a, s, "subscriptions")
+		return a.change(cmd.Context(), act{zh: "建立订阅 " + s.Subscription, en: "create subscription " + s.Subscription, do: posting[api.Subscription](a, s, "subscriptions")})
 	}}
 	create.Flags().StringVarP(&file, "file", "f", "", "file with the subscription, - for standard input")
-	set := func(action string) *cobra.Command {
-		return &cobra.Command{Use: action + " SUBSCRIPTION", Short: action, Args: arguments("SUBSCRIPTION"), RunE: func(cmd *cobra.Command, args []string) error {
-			return post[api.Subscription](cmd.Context(), a, nil, "subscriptions", args[0], action)
+	set := func(action, zh, short string) *cobra.Command {
+		return &cobra.Command{Use: action + " SUBSCRIPTION", Short: short, Args: arguments("SUBSCRIPTION"), RunE: func(cmd *cobra.Command, args []string) error {
+			return a.change(cmd.Context(), act{zh: zh + "订阅 " + args[0], en: action + " subscription " + args[0],
+				look: exists("subscriptions", args[0]), do: posting[api.Subscription](a, nil, "subscriptions", args[0], action)})
 		}}
 	}
 	remove := &cobra.Command{Use: "delete SUBSCRIPTION", Short: "Delete a subscription and its cursor", Args: arguments("SUBSCRIPTION"), RunE: func(cmd *cobra.Command, args []string) error {
-		if ok, err := a.confirm("delete subscription " + args[0]); !ok {
-			return err
-		}
-		c, err := a.client()
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		return c.Delete(cmd.Context(), "subscriptions", args[0])
+		zh, en := "删除订阅 "+args[0], "delete subscription "+args[0]
+		return a.change(cmd.Context(), act{zh: zh, en: en, destroys: true,
+			look: exists("subscriptions", args[0]), do: a.deleting(zh, en, "subscriptions", args[0])})
 	}}
 	noun.AddCommand(create,
 		filtered(a, []string{"subscriptions"}, []string{"SUBSCRIPTION", "RESOURCE", "GRANT", "STATE", "CURSOR", "LAG RECORDS", "LAG SECONDS"}, func(s api.Subscription) []any {
 			return []any{s.Subscription, s.Resource, s.Grant, s.State, s.Cursor, s.LagRecords, s.LagSeconds}
 		}),
 		showCommand[api.Subscription](a, "show SUBSCRIPTION", []string{"SUBSCRIPTION"}, under("subscriptions")),
-		set("pause"), set("resume"), remove)
+		set("pause", "暂停", "Hand nothing out until resumed"), set("resume", "恢复", "Hand out again"), remove)
 	return noun
 }
 
@@ -143,16 +124,14 @@ func (a *app) publicationCommand() *cobra.Command {
 func (a *app) quarantineCommand() *cobra.Command {
 	noun := &cobra.Command{Use: "quarantine", Short: "Refused records 隔离"}
 	discard := &cobra.Command{Use: "discard ID", Short: "Discard a refused record", Args: arguments("ID"), RunE: func(cmd *cobra.Command, args []string) error {
-		if ok, err := a.confirm("discard " + args[0]); !ok {
-			return err
-		}
-		c, err := a.client()
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		_, err = api.Post[map[string]any](cmd.Context(), c, nil, "quarantine", args[0], "discard")
-		return err
+		zh, en := "丢弃 "+args[0], "discard "+args[0]
+		return a.change(cmd.Context(), act{zh: zh, en: en, destroys: true, look: exists("quarantine", args[0]),
+			do: func(ctx context.Context, c *api.Client) error {
+				if _, err := api.Post[map[string]any](ctx, c, nil, "quarantine", args[0], "discard"); err != nil {
+					return err
+				}
+				return a.done(zh, en, nil)
+			}})
 	}}
 	noun.AddCommand(
 		filtered(a, []string{"quarantine"}, []string{"ID", "RESOURCE", "KEY", "AT", "ERRORS", "FIRST REASON"}, func(q api.QuarantineItem) []any {

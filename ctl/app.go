@@ -34,17 +34,23 @@ type app struct {
 	yes        bool
 }
 
-// annotationFile marks commands on which -o names a file.
-const annotationFile = "file"
+// Annotations of commands.
+const (
+	annotationFile    = "file"    // -o names a file
+	annotationVerdict = "verdict" // exit code 2 is kept for what was judged invalid
+)
 
 // errUsage is returned when the command line itself is wrong.
 var errUsage = errors.New("usage")
 
 // errRefusedRecords is returned when some records of a batch were rejected.
-var errRefusedRecords = errors.New("some records were rejected")
+var errRefusedRecords = errors.New("有记录未被接受 / some records were rejected")
 
 // errInvalidEvidence is returned when evidence does not hold.
-var errInvalidEvidence = errors.New("the evidence is not valid")
+var errInvalidEvidence = errors.New("证据无效 / the evidence is not valid")
+
+// errOutsideProfile is returned when a schema breaks a rule of the profile.
+var errOutsideProfile = errors.New("模式不合规范 / the schema is outside the profile")
 
 // Exec runs one command line and returns the exit code.
 func Exec(ctx context.Context, o Options, args []string, in io.Reader, out, errs io.Writer) int {
@@ -57,13 +63,15 @@ func Exec(ctx context.Context, o Options, args []string, in io.Reader, out, errs
 	root.SetIn(in)
 	root.SetOut(out)
 	root.SetErr(errs)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return api.ExitDone
 	}
 	a.explain(err)
 	switch {
-	case errors.Is(err, errUsage), errors.Is(err, errRefusedRecords), errors.Is(err, errInvalidEvidence):
+	case errors.Is(err, errUsage) && cmd.Annotations[annotationVerdict] != "":
+		return api.ExitInternal
+	case errors.Is(err, errUsage), errors.Is(err, errRefusedRecords), errors.Is(err, errInvalidEvidence), errors.Is(err, errOutsideProfile):
 		return api.ExitRefused
 	}
 	return api.ExitCode(err)
@@ -72,12 +80,25 @@ func Exec(ctx context.Context, o Options, args []string, in io.Reader, out, errs
 // explain prints an error for a person: the problem, each reason, the next
 // step where one is known.
 func (a *app) explain(err error) {
-	var p *api.Problem
-	if !errors.As(err, &p) {
-		fmt.Fprintf(a.err, "hutongctl: %v\n", err)
+	var u *usageError
+	if errors.As(err, &u) {
+		fmt.Fprintf(a.err, "hutongctl: %s\n", u.in(a.language))
 		return
 	}
-	fmt.Fprintf(a.err, "hutongctl: %s (%s): %s\n", p.Title, p.Code, p.Detail)
+	var p *api.Problem
+	if !errors.As(err, &p) {
+		text := err.Error()
+		if a.language == "en" {
+			text = api.In("en", text)
+		}
+		fmt.Fprintf(a.err, "hutongctl: %s\n", text)
+		return
+	}
+	detail := p.Detail
+	if a.language == "en" {
+		detail = api.In("en", detail)
+	}
+	fmt.Fprintf(a.err, "hutongctl: %s (%s): %s\n", p.Title, p.Code, detail)
 	for _, e := range p.Errors {
 		fmt.Fprintf(a.err, "  - %s\n", sentence(e))
 	}
@@ -101,18 +122,21 @@ func (a *app) root() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if a.language != "zh" && a.language != "en" {
+				return usage("--lang 只能是 zh 或 en,不能是 %q", "--lang is zh or en, not %q", a.language)
+			}
 			if cmd.Annotations[annotationFile] != "" && a.output != "table" && a.output != "json" {
 				a.fileOutput, a.output = a.output, "table"
 			}
 			if a.output != "table" && a.output != "json" {
-				return fmt.Errorf("%w: -o is table or json", errUsage)
+				return usage("-o 只能是 table 或 json,不能是 %q", "-o is table or json, not %q", a.output)
 			}
 			return nil
 		},
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", errUsage, err) })
+	root.SetFlagErrorFunc(flagError)
 	f := root.PersistentFlags()
-	f.StringVarP(&a.output, "output", "o", "table", "table or json")
+	f.StringVarP(&a.output, "output", "o", "table", "table or json; a file name on commands that write FILE or BUNDLE")
 	f.StringVar(&a.context, "context", "", "context to use instead of the current one")
 	f.StringVar(&a.contexts, "contexts", a.contexts, "file of contexts, or the environment's HUTONG_CONTEXTS")
 	f.StringVar(&a.language, "lang", "zh", "language of messages: zh or en")
@@ -121,58 +145,18 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(a.contextCommand(), a.departmentCommand(), a.groupCommand(), a.systemCommand(), a.credentialCommand(),
 		a.resourceCommand(), a.schemaCommand(), a.grantCommand(), a.recordCommand(), a.quarantineCommand(),
 		a.subscriptionCommand(), a.publicationCommand(), a.auditCommand(), a.clusterCommand(), a.versionCommand())
+	root.SetHelpCommand(helpCommand())
+	root.InitDefaultCompletionCmd()
 	requireVerbs(root)
 	return root
 }
 
-// requireVerbs makes a noun without a known verb an error instead of help.
-func requireVerbs(root *cobra.Command) {
-	for _, noun := range root.Commands() {
-		if noun.Run != nil || noun.RunE != nil {
-			continue
-		}
-		noun.RunE = func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return cmd.Help()
-			}
-			return fmt.Errorf("%w: %s has no verb %q; see hutongctl %s --help", errUsage, cmd.Name(), args[0], cmd.Name())
-		}
-	}
-}
-
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{Use: "version", Short: "Print the version", Args: noArguments, RunE: func(*cobra.Command, []string) error {
-		fmt.Fprintf(a.out, "hutongctl %s\n", a.version)
-		return nil
-	}}
-}
-
-// arguments wants exactly the named arguments.
-func arguments(names ...string) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if len(args) != len(names) {
-			return fmt.Errorf("%w: %s wants %s", errUsage, cmd.CommandPath(), strings.Join(names, " "))
+		if a.output == "json" {
+			return a.printJSON(map[string]string{"version": a.version})
 		}
-		return nil
-	}
-}
-
-var noArguments = arguments()
-
-// confirm asks before something is destroyed, unless --yes. With --dry-run it
-// says what would happen and is false.
-func (a *app) confirm(act string) (bool, error) {
-	if a.dryRun {
-		fmt.Fprintf(a.out, "would %s\n", act)
-		return false, nil
-	}
-	if a.yes {
-		return true, nil
-	}
-	fmt.Fprintf(a.err, "%s? Type yes: ", act)
-	var answer string
-	if _, err := fmt.Fscanln(a.in, &answer); err != nil || answer != "yes" {
-		return false, fmt.Errorf("%w: not confirmed; add --yes to go ahead", errUsage)
-	}
-	return true, nil
+		_, err := fmt.Fprintf(a.out, "hutongctl %s\n", a.version)
+		return err
+	}}
 }

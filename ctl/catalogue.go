@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
-	"sigs.k8s.io/yaml"
 
 	"github.com/hutong-bus/hutong/node/api"
 	"github.com/hutong-bus/hutong/schemas"
@@ -47,36 +46,15 @@ func (a *app) schemaCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		c, err := a.client()
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		out, err := api.Post[api.SchemaInfo](cmd.Context(), c, json.RawMessage(b), "resources", args[0], "schemas")
-		if err != nil {
-			return err
-		}
-		return a.print(out)
+		return a.change(cmd.Context(), act{zh: "为 " + args[0] + " 登记模式", en: "register a schema of " + args[0], look: exists("resources", args[0]),
+			do: posting[api.SchemaInfo](a, json.RawMessage(b), "resources", args[0], "schemas")})
 	}}
 	lint := &cobra.Command{Use: "lint -f FILE", Short: "Check a schema against the profile, without a server", Args: noArguments, RunE: func(*cobra.Command, []string) error {
 		b, err := a.readSchema(file)
 		if err != nil {
 			return err
 		}
-		findings := schemas.Lint(b)
-		if len(findings) == 0 {
-			fmt.Fprintln(a.out, "符合规范 / within the profile")
-			return nil
-		}
-		p := api.Refuse(api.CodeSchemaRefused, "%d places are outside the profile", len(findings))
-		for _, f := range findings {
-			message := f.Zh
-			if a.language == "en" {
-				message = f.En
-			}
-			p.Errors = append(p.Errors, api.FieldError{Pointer: f.Pointer, Keyword: f.Rule, Code: f.Rule, Message: f.Pointer + ": " + message})
-		}
-		return p
+		return a.lint(schemas.Lint(b))
 	}}
 	for _, cmd := range []*cobra.Command{register, lint} {
 		cmd.Flags().StringVarP(&file, "file", "f", "", "file with the schema, JSON or YAML, - for standard input")
@@ -85,18 +63,47 @@ func (a *app) schemaCommand() *cobra.Command {
 	return noun
 }
 
+// lint prints what was found. Advice does not make a schema invalid.
+func (a *app) lint(findings schemas.Findings) error {
+	if a.output == "json" {
+		if findings == nil {
+			findings = schemas.Findings{}
+		}
+		if err := a.printJSON(map[string]any{"valid": !findings.Refused(), "findings": findings}); err != nil {
+			return err
+		}
+		if findings.Refused() {
+			return errOutsideProfile
+		}
+		return nil
+	}
+	var refused []api.FieldError
+	for _, f := range findings {
+		message := f.Zh
+		if a.language == "en" {
+			message = f.En
+		}
+		message = f.Place() + ": " + message
+		if f.Advice {
+			fmt.Fprintf(a.out, "%s: %s\n", a.say("建议", "advice"), message)
+			continue
+		}
+		refused = append(refused, api.FieldError{Pointer: f.Pointer, Keyword: f.Rule, Code: f.Rule, Message: message})
+	}
+	if len(refused) > 0 {
+		p := api.Refuse(api.CodeSchemaRefused, "%[1]d处不合规范 / %[1]d places are outside the profile", len(refused))
+		p.Errors = refused
+		return p
+	}
+	_, err := fmt.Fprintln(a.out, a.say("符合规范", "within the profile"))
+	return err
+}
+
 // readSchema reads a schema; YAML becomes JSON.
 func (a *app) readSchema(file string) ([]byte, error) {
 	b, err := a.readFile(file)
 	if err != nil {
 		return nil, err
 	}
-	if json.Valid(b) {
-		return b, nil
-	}
-	out, err := yaml.YAMLToJSONStrict(b)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %s is neither JSON nor YAML: %w", errUsage, file, err)
-	}
-	return out, nil
+	return toJSON(file, b)
 }

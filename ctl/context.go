@@ -1,6 +1,7 @@
 package ctl
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/yaml"
@@ -15,11 +17,15 @@ import (
 	"github.com/hutong-bus/hutong/node/api"
 )
 
-// Contexts is the file contexts.yaml: named ways to reach a bus.
+// Contexts is the file contexts.yaml: named ways to reach a bus. Relative names
+// of files in it are below its own folder.
 type Contexts struct {
 	Current  string                      `json:"current"`
 	Contexts map[string]api.ClientConfig `json:"contexts"`
 }
+
+// errNoContexts is returned when there is no contexts file yet.
+var errNoContexts = errors.New("no contexts file")
 
 // defaultContexts is contexts.yaml in the user's configuration folder.
 func defaultContexts() string {
@@ -31,18 +37,14 @@ func defaultContexts() string {
 }
 
 func (a *app) readContexts() (Contexts, error) {
-	var c Contexts
 	b, err := os.ReadFile(a.contexts)
 	if errors.Is(err, fs.ErrNotExist) {
-		return c, fmt.Errorf("%w: no contexts file at %s; name one with --contexts", errUsage, a.contexts)
+		return Contexts{}, fmt.Errorf("%w: %w", errNoContexts, usage("没有上下文文件 %s;请用 --contexts 指定", "no contexts file at %s; name one with --contexts", a.contexts))
 	}
 	if err != nil {
-		return c, fmt.Errorf("read contexts: %w", err)
+		return Contexts{}, fmt.Errorf("read contexts: %w", err)
 	}
-	if err := yaml.UnmarshalStrict(b, &c); err != nil {
-		return c, fmt.Errorf("%w: contexts file %s: %w", errUsage, a.contexts, err)
-	}
-	return c, nil
+	return decodeObject[Contexts](a.contexts, b)
 }
 
 // writeContexts replaces the file whole: it holds keys, so only its owner may
@@ -64,11 +66,38 @@ func (a *app) writeContexts(c Contexts) error {
 	return nil
 }
 
-// client makes the client of the chosen context.
-func (a *app) client() (*api.Client, error) {
+// files are the members of a context that name files.
+func files(c *api.ClientConfig) []*string {
+	return []*string{&c.CredentialFile, &c.CAFile, &c.CertFile, &c.KeyFile}
+}
+
+// keepFiles turns names relative to the current folder, as they are given on
+// the command line, into names that mean the same in the contexts file: below
+// its folder where they are, so that the folder can move, else absolute.
+func (a *app) keepFiles(c *api.ClientConfig) error {
+	dir, err := filepath.Abs(filepath.Dir(a.contexts))
+	if err != nil {
+		return fmt.Errorf("find the contexts' folder: %w", err)
+	}
+	for _, f := range files(c) {
+		if *f == "" || filepath.IsAbs(*f) {
+			continue
+		}
+		if *f, err = filepath.Abs(*f); err != nil {
+			return fmt.Errorf("find %s: %w", *f, err)
+		}
+		if rel, err := filepath.Rel(dir, *f); err == nil && filepath.IsLocal(rel) {
+			*f = rel
+		}
+	}
+	return nil
+}
+
+// chosen is the context to use, and its name.
+func (a *app) chosen() (string, api.ClientConfig, error) {
 	c, err := a.readContexts()
 	if err != nil {
-		return nil, err
+		return "", api.ClientConfig{}, err
 	}
 	name := a.context
 	if name == "" {
@@ -76,7 +105,21 @@ func (a *app) client() (*api.Client, error) {
 	}
 	config, ok := c.Contexts[name]
 	if !ok {
-		return nil, fmt.Errorf("%w: no context %q in %s; there are %v", errUsage, name, a.contexts, slices.Sorted(maps.Keys(c.Contexts)))
+		return "", config, usage("没有上下文 %q,%s 中有:%s", "no context %q in %s, which has: %s", name, a.contexts, strings.Join(slices.Sorted(maps.Keys(c.Contexts)), " "))
+	}
+	for _, f := range files(&config) {
+		if *f != "" && !filepath.IsAbs(*f) {
+			*f = filepath.Join(filepath.Dir(a.contexts), *f)
+		}
+	}
+	return name, config, nil
+}
+
+// client makes the client of the chosen context.
+func (a *app) client() (*api.Client, error) {
+	name, config, err := a.chosen()
+	if err != nil {
+		return nil, err
 	}
 	config.Language = a.language
 	client, err := api.NewClient(config)
@@ -86,14 +129,60 @@ func (a *app) client() (*api.Client, error) {
 	return client, nil
 }
 
+// named reads the contexts, of which there must be one of that name.
+func (a *app) named(name string) (Contexts, error) {
+	c, err := a.readContexts()
+	if err != nil {
+		return c, err
+	}
+	if _, ok := c.Contexts[name]; !ok {
+		return c, api.Refuse(api.CodeNotFound, "没有上下文 %[1]q / no context %[1]q", name)
+	}
+	return c, nil
+}
+
 func (a *app) contextCommand() *cobra.Command {
-	noun := &cobra.Command{Use: "context", Short: "Named ways to reach a bus"}
+	noun := &cobra.Command{Use: "context", Short: "Named ways to reach a bus 上下文"}
+	show := &cobra.Command{Use: "show NAME", Short: "Show a context, without its key", Args: arguments("NAME"), RunE: func(_ *cobra.Command, args []string) error {
+		c, err := a.named(args[0])
+		if err != nil {
+			return err
+		}
+		config := c.Contexts[args[0]]
+		if config.APIKey != "" {
+			config.APIKey = "(set)"
+		}
+		return a.print(config)
+	}}
+	use := &cobra.Command{Use: "use NAME", Short: "Make a context the current one", Args: arguments("NAME"), RunE: func(cmd *cobra.Command, args []string) error {
+		c, err := a.named(args[0])
+		if err != nil {
+			return err
+		}
+		c.Current = args[0]
+		return a.change(cmd.Context(), a.writing(c, "改用上下文 "+args[0], "use context "+args[0]))
+	}}
+	noun.AddCommand(a.contextListCommand(), show, use, a.contextAddCommand(), a.contextTestCommand())
+	return noun
+}
+
+// writing is the act of writing the contexts file.
+func (a *app) writing(c Contexts, zh, en string) act {
+	return act{zh: zh, en: en, local: true, do: func(context.Context, *api.Client) error {
+		if err := a.writeContexts(c); err != nil {
+			return err
+		}
+		return a.done(zh, en, nil)
+	}}
+}
+
+func (a *app) contextListCommand() *cobra.Command {
 	type row struct {
 		Name    string   `json:"name"`
 		Current bool     `json:"current"`
 		Server  []string `json:"server"`
 	}
-	list := &cobra.Command{Use: "list", Short: "List contexts", Args: noArguments, RunE: func(*cobra.Command, []string) error {
+	return &cobra.Command{Use: "list", Short: "List contexts", Args: noArguments, RunE: func(*cobra.Command, []string) error {
 		c, err := a.readContexts()
 		if err != nil {
 			return err
@@ -104,38 +193,19 @@ func (a *app) contextCommand() *cobra.Command {
 		}
 		return printRows(a, rows, []string{"NAME", "CURRENT", "SERVER"}, func(r row) []any { return []any{r.Name, r.Current, r.Server} })
 	}}
-	show := &cobra.Command{Use: "show NAME", Short: "Show a context, without its key", Args: arguments("NAME"), RunE: func(_ *cobra.Command, args []string) error {
-		c, err := a.readContexts()
-		if err != nil {
-			return err
-		}
-		config, ok := c.Contexts[args[0]]
-		if !ok {
-			return api.Refuse(api.CodeNotFound, "no context %q", args[0])
-		}
-		if config.APIKey != "" {
-			config.APIKey = "(set)"
-		}
-		return a.print(config)
-	}}
-	use := &cobra.Command{Use: "use NAME", Short: "Make a context the current one", Args: arguments("NAME"), RunE: func(_ *cobra.Command, args []string) error {
-		c, err := a.readContexts()
-		if err != nil {
-			return err
-		}
-		if _, ok := c.Contexts[args[0]]; !ok {
-			return api.Refuse(api.CodeNotFound, "no context %q", args[0])
-		}
-		c.Current = args[0]
-		return a.writeContexts(c)
-	}}
+}
+
+func (a *app) contextAddCommand() *cobra.Command {
 	var config api.ClientConfig
-	add := &cobra.Command{Use: "add NAME", Short: "Add or replace a context", Args: arguments("NAME"), RunE: func(_ *cobra.Command, args []string) error {
+	add := &cobra.Command{Use: "add NAME --server ADDRESS", Short: "Add or replace a context", Args: arguments("NAME"), RunE: func(cmd *cobra.Command, args []string) error {
 		if len(config.Server) == 0 {
-			return fmt.Errorf("%w: give at least one --server", errUsage)
+			return usage("至少要有一个 --server", "give at least one --server")
 		}
 		c, err := a.readContexts()
-		if err != nil && !errors.Is(err, errUsage) {
+		if err != nil && !errors.Is(err, errNoContexts) {
+			return err
+		}
+		if err := a.keepFiles(&config); err != nil {
 			return err
 		}
 		if c.Contexts == nil {
@@ -145,7 +215,7 @@ func (a *app) contextCommand() *cobra.Command {
 		if c.Current == "" {
 			c.Current = args[0]
 		}
-		return a.writeContexts(c)
+		return a.change(cmd.Context(), a.writing(c, "写入上下文 "+args[0], "write context "+args[0]))
 	}}
 	f := add.Flags()
 	f.StringSliceVar(&config.Server, "server", nil, "base address of a node, more than once for several")
@@ -154,17 +224,27 @@ func (a *app) contextCommand() *cobra.Command {
 	f.StringVar(&config.CAFile, "ca-file", "", "PEM file of the authority to trust")
 	f.StringVar(&config.CertFile, "cert-file", "", "PEM client certificate")
 	f.StringVar(&config.KeyFile, "key-file", "", "PEM key of the client certificate")
-	test := &cobra.Command{Use: "test", Short: "Ask the bus of the current context whether it is ready", Args: noArguments, RunE: func(cmd *cobra.Command, _ []string) error {
+	return add
+}
+
+func (a *app) contextTestCommand() *cobra.Command {
+	return &cobra.Command{Use: "test", Short: "Ask the bus of the current context whether it is ready", Args: noArguments, RunE: func(cmd *cobra.Command, _ []string) error {
+		name, _, err := a.chosen()
+		if err != nil {
+			return err
+		}
 		c, err := a.client()
 		if err != nil {
 			return err
 		}
+		defer c.Close()
 		if err := c.Ready(cmd.Context()); err != nil {
 			return err
 		}
-		fmt.Fprintln(a.out, "ready")
-		return nil
+		if a.output == "json" {
+			return a.printJSON(map[string]any{"context": name, "ready": true})
+		}
+		_, err = fmt.Fprintln(a.out, "ready")
+		return err
 	}}
-	noun.AddCommand(list, show, use, add, test)
-	return noun
 }

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -38,8 +38,8 @@ func putObject[T any](ctx context.Context, a *app, file string, path func(T) []s
 		}
 	}
 	if a.dryRun {
-		fmt.Fprintf(a.out, "would write %s over revision %d\n", strings.Join(path(object), "/"), *rev)
-		return nil
+		where := strings.Join(path(object), "/")
+		return a.would(fmt.Sprintf("写入 %s,覆盖修订 %d", where, *rev), fmt.Sprintf("write %s over revision %d", where, *rev))
 	}
 	out, err := api.Put(ctx, c, object, *rev, path(object)...)
 	if err != nil {
@@ -122,7 +122,7 @@ func (a *app) groupCommand() *cobra.Command {
 func systemPath(name string, rest ...string) ([]string, error) {
 	department, system, ok := strings.Cut(name, ".")
 	if !ok {
-		return nil, fmt.Errorf("%w: a system is named DEPARTMENT.SYSTEM, not %q", errUsage, name)
+		return nil, usage("系统写作 DEPARTMENT.SYSTEM,不能是 %q", "a system is named DEPARTMENT.SYSTEM, not %q", name)
 	}
 	return append([]string{"departments", department, "systems", system}, rest...), nil
 }
@@ -145,70 +145,36 @@ func (a *app) systemCommand() *cobra.Command {
 		}
 		return a.print(v)
 	}}
-	var epoch uint64
-	fence := &cobra.Command{Use: "fence DEPARTMENT.SYSTEM", Short: "Refuse older epochs of a system's producers from now on", Args: arguments("DEPARTMENT.SYSTEM"), RunE: func(cmd *cobra.Command, args []string) error {
-		path, err := systemPath(args[0], "fence")
-		if err != nil {
-			return err
-		}
-		if ok, err := a.confirm("fence the producers of " + args[0]); !ok {
-			return err
-		}
-		c, err := a.client()
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		out, err := api.Post[map[string]any](cmd.Context(), c, map[string]uint64{"epoch": epoch}, path...)
-		if err != nil {
-			return err
-		}
-		return a.print(out)
-	}}
-	fence.Flags().Uint64Var(&epoch, "epoch", 0, "least epoch accepted from now on; 0: one above all seen")
 	noun.AddCommand(
 		listOf(a, "list DEPARTMENT", []string{"DEPARTMENT"}, func(args []string) []string { return []string{"departments", args[0], "systems"} }, []string{"SYSTEM", "NAME", "ROLES", "RESOURCES"}, func(s api.System) []any {
 			return []any{s.FullName(), s.Name, []string(s.Roles), []string(s.Resources)}
 		}),
 		show,
 		putCommand(a, func(s api.System) []string { return []string{"departments", s.Department, "systems", s.Code} }, func(s *api.System) *uint64 { return &s.Revision }),
-		fence,
+		a.fenceCommand(),
 	)
 	return noun
 }
 
+func (a *app) fenceCommand() *cobra.Command {
+	var epoch uint64
+	fence := &cobra.Command{Use: "fence DEPARTMENT.SYSTEM", Short: "Refuse older epochs of a system's producers from now on", Args: arguments("DEPARTMENT.SYSTEM"), RunE: func(cmd *cobra.Command, args []string) error {
+		path, err := systemPath(args[0])
+		if err != nil {
+			return err
+		}
+		return a.change(cmd.Context(), act{
+			zh: "隔断系统 " + args[0] + " 的旧生产者", en: "fence the producers of " + args[0], destroys: true,
+			look: exists(path...),
+			do:   posting[map[string]any](a, map[string]uint64{"epoch": epoch}, append(path, "fence")...),
+		})
+	}}
+	fence.Flags().Uint64Var(&epoch, "epoch", 0, "least epoch accepted from now on; 0: one above all seen")
+	return fence
+}
+
 func (a *app) credentialCommand() *cobra.Command {
 	noun := &cobra.Command{Use: "credential", Short: "Systems' credentials 凭证"}
-	var in api.CredentialRequest
-	var secretFile string
-	issue := &cobra.Command{Use: "issue DEPARTMENT.SYSTEM", Short: "Issue a credential; its secret is shown once", Args: arguments("DEPARTMENT.SYSTEM"), RunE: func(cmd *cobra.Command, args []string) error {
-		path, err := systemPath(args[0], "credentials")
-		if err != nil {
-			return err
-		}
-		c, err := a.client()
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		out, err := api.Post[api.Credential](cmd.Context(), c, in, path...)
-		if err != nil {
-			return err
-		}
-		if secretFile != "" {
-			// Certificate and key, or the API key: what the client config takes.
-			if err := os.WriteFile(secretFile, []byte(out.Secret+out.Certificate+out.Key+"\n"), 0o600); err != nil {
-				return fmt.Errorf("write secret: %w", err)
-			}
-			out.Secret, out.Key = "(in "+secretFile+")", ""
-		}
-		return a.print(out)
-	}}
-	f := issue.Flags()
-	f.StringVar(&secretFile, "secret-file", "", "write the secret to this file instead of printing it")
-	f.StringVar(&in.Kind, "kind", "api_key", "api_key or certificate")
-	f.StringSliceVar(&in.Scopes, "scope", nil, "role that the credential is narrowed to, more than once for several")
-	f.StringVar(&in.NotAfter, "not-after", "", "end, RFC 3339; empty: one year")
 	list := &cobra.Command{Use: "list DEPARTMENT.SYSTEM", Short: "List credentials, without secrets", Args: arguments("DEPARTMENT.SYSTEM"), RunE: func(cmd *cobra.Command, args []string) error {
 		path, err := systemPath(args[0], "credentials")
 		if err != nil {
@@ -228,20 +194,76 @@ func (a *app) credentialCommand() *cobra.Command {
 		})
 	}}
 	revoke := &cobra.Command{Use: "revoke DEPARTMENT.SYSTEM ID", Short: "Revoke a credential", Args: arguments("DEPARTMENT.SYSTEM", "ID"), RunE: func(cmd *cobra.Command, args []string) error {
-		path, err := systemPath(args[0], "credentials", args[1])
+		path, err := systemPath(args[0], "credentials")
 		if err != nil {
 			return err
 		}
-		if ok, err := a.confirm("revoke credential " + args[1] + " of " + args[0]); !ok {
-			return err
-		}
-		c, err := a.client()
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		return c.Delete(cmd.Context(), path...)
+		zh, en := "吊销 "+args[0]+" 的凭证 "+args[1], "revoke credential "+args[1]+" of "+args[0]
+		return a.change(cmd.Context(), act{zh: zh, en: en, destroys: true,
+			look: func(ctx context.Context, c *api.Client) error {
+				all, err := api.List[api.Credential](ctx, c, nil, path...)
+				if err == nil && !slices.ContainsFunc(all, func(c api.Credential) bool { return c.ID == args[1] }) {
+					err = api.Refuse(api.CodeNotFound, "%[1]s 没有凭证 %[2]s / %[1]s has no credential %[2]s", args[0], args[1])
+				}
+				return err
+			},
+			do: a.deleting(zh, en, append(path, args[1])...),
+		})
 	}}
-	noun.AddCommand(issue, list, revoke)
+	noun.AddCommand(a.issueCommand(), list, revoke)
 	return noun
+}
+
+func (a *app) issueCommand() *cobra.Command {
+	var in api.CredentialRequest
+	var secretFile string
+	issue := &cobra.Command{Use: "issue DEPARTMENT.SYSTEM", Short: "Issue a credential; its secret is shown once", Args: arguments("DEPARTMENT.SYSTEM"), RunE: func(cmd *cobra.Command, args []string) error {
+		path, err := systemPath(args[0])
+		if err != nil {
+			return err
+		}
+		return a.change(cmd.Context(), act{zh: "为 " + args[0] + " 签发凭证", en: "issue a credential of " + args[0],
+			look: func(ctx context.Context, c *api.Client) error {
+				if secretFile != "" {
+					if err := couldMake(secretFile, true); err != nil {
+						return err
+					}
+				}
+				return exists(path...)(ctx, c)
+			},
+			do: func(ctx context.Context, c *api.Client) error {
+				return a.issue(ctx, c, in, secretFile, append(path, "credentials")...)
+			},
+		})
+	}}
+	f := issue.Flags()
+	f.StringVar(&secretFile, "secret-file", "", "write the secret to this new file instead of printing it")
+	f.StringVar(&in.Kind, "kind", "api_key", "api_key or certificate")
+	f.StringSliceVar(&in.Scopes, "scope", nil, "role that the credential is narrowed to, more than once for several")
+	f.StringVar(&in.NotAfter, "not-after", "", "end, RFC 3339; empty: one year")
+	return issue
+}
+
+// issue asks for a credential once there is a place for its secret, which the
+// bus says only once.
+func (a *app) issue(ctx context.Context, c *api.Client, in api.CredentialRequest, secretFile string, path ...string) error {
+	if secretFile == "" {
+		return posting[api.Credential](a, in, path...)(ctx, c)
+	}
+	file, err := newFile(secretFile)
+	if err != nil {
+		return err
+	}
+	defer file.close()
+	out, err := api.Post[api.Credential](ctx, c, in, path...)
+	if err != nil {
+		return err
+	}
+	// Certificate and key, or the API key: what the client config takes.
+	if err := file.write([]byte(out.Secret + out.Certificate + out.Key + "\n")); err != nil {
+		// Printed after all: it could never be had again.
+		return errors.Join(err, a.print(out))
+	}
+	out.Secret, out.Key = "(in "+secretFile+")", ""
+	return a.print(out)
 }

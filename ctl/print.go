@@ -3,8 +3,6 @@ package ctl
 import (
 	"encoding/json"
 	"fmt"
-	"io"
-	"os"
 	"strings"
 	"text/tabwriter"
 
@@ -68,32 +66,4 @@ func cell(v any) string {
 		return "-"
 	}
 	return s
-}
-
-// readFile reads a file, or standard input for "-".
-func (a *app) readFile(name string) ([]byte, error) {
-	if name == "" {
-		return nil, fmt.Errorf("%w: name a file with -f", errUsage)
-	}
-	if name == "-" {
-		return io.ReadAll(a.in)
-	}
-	b, err := os.ReadFile(name)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errUsage, err)
-	}
-	return b, nil
-}
-
-// readObject reads one YAML or JSON object strictly.
-func readObject[T any](a *app, name string) (T, error) {
-	var out T
-	b, err := a.readFile(name)
-	if err != nil {
-		return out, err
-	}
-	if err := yaml.UnmarshalStrict(b, &out); err != nil {
-		return out, fmt.Errorf("%w: %s: %w", errUsage, name, err)
-	}
-	return out, nil
 }

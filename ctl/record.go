@@ -44,7 +44,7 @@ func (a *app) publishCommand() *cobra.Command {
 		}
 		p.resource = args[0]
 		if p.batch < 1 || p.batch > 10_000 {
-			return fmt.Errorf("%w: --batch is from 1 to 10000", errUsage)
+			return usage("--batch 应在1到10000之间", "--batch is from 1 to 10000")
 		}
 		return p.run(cmd.Context(), b, format)
 	}}
@@ -60,15 +60,13 @@ func (p *publishing) run(ctx context.Context, b []byte, format string) error {
 	if err != nil {
 		return err
 	}
-	if p.a.dryRun {
-		fmt.Fprintf(p.a.out, "would publish %d records to %s\n", len(records), p.resource)
-		return nil
-	}
-	c, err := p.a.client()
-	if err != nil {
-		return err
-	}
-	defer c.Close()
+	what := fmt.Sprintf("%d", len(records))
+	return p.a.change(ctx, act{zh: "向 " + p.resource + " 发布 " + what + " 条记录", en: "publish " + what + " records to " + p.resource,
+		do: func(ctx context.Context, c *api.Client) error { return p.sendAll(ctx, c, records, lines) }})
+}
+
+// sendAll sends the records in batches and prints the sums.
+func (p *publishing) sendAll(ctx context.Context, c *api.Client, records [][]byte, lines []int) error {
 	for i := range records {
 		// A record without an id would be published again when an answer is lost.
 		p.records, p.lines = append(p.records, withID(records[i])), append(p.lines, lines[i])
@@ -144,16 +142,16 @@ func split(b []byte, format string) (records [][]byte, lines []int, err error) {
 	case format == "json" && len(first) > 0 && first[0] == '[':
 		var all []json.RawMessage
 		if err := json.Unmarshal(b, &all); err != nil {
-			return nil, nil, fmt.Errorf("%w: the file is not a JSON array: %w", errUsage, err)
+			return nil, nil, usage("文件不是 JSON 数组:%v", "the file is not a JSON array: %v", err)
 		}
 		d := json.NewDecoder(bytes.NewReader(b))
 		if _, err := d.Token(); err != nil {
-			return nil, nil, fmt.Errorf("%w: the file is not a JSON array: %w", errUsage, err)
+			return nil, nil, usage("文件不是 JSON 数组:%v", "the file is not a JSON array: %v", err)
 		}
 		for range all {
 			var raw json.RawMessage
 			if err := d.Decode(&raw); err != nil {
-				return nil, nil, fmt.Errorf("%w: the file is not a JSON array: %w", errUsage, err)
+				return nil, nil, usage("文件不是 JSON 数组:%v", "the file is not a JSON array: %v", err)
 			}
 			begin := int(d.InputOffset()) - len(raw)
 			records, lines = append(records, oneLine(raw)), append(lines, 1+bytes.Count(b[:begin], []byte("\n")))
@@ -167,7 +165,7 @@ func split(b []byte, format string) (records [][]byte, lines []int, err error) {
 			}
 		}
 	default:
-		return nil, nil, fmt.Errorf("%w: --format is json or ndjson", errUsage)
+		return nil, nil, usage("--format 只能是 json 或 ndjson,不能是 %q", "--format is json or ndjson, not %q", format)
 	}
 	return records, lines, nil
 }
@@ -210,31 +208,49 @@ func (a *app) validateCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		c, err := a.client()
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		bad := 0
-		for i, r := range records {
-			v, err := c.Validate(cmd.Context(), args[0], r)
-			if err != nil {
-				return err
-			}
-			if !v.Valid {
-				bad++
-				p := publishing{a: a}
-				p.refused(lines[i], api.PublishItem{Status: api.StatusRejected, Errors: v.Errors, More: v.More})
-			}
-		}
-		fmt.Fprintf(a.out, "valid %d\ninvalid %d\n", len(records)-bad, bad)
-		if bad > 0 {
-			return fmt.Errorf("%w: %d of %d", errRefusedRecords, bad, len(records))
-		}
-		return nil
+		what := fmt.Sprintf("%d", len(records))
+		return a.change(cmd.Context(), act{zh: "请总线检查 " + what + " 条 " + args[0] + " 记录", en: "have the bus judge " + what + " records of " + args[0],
+			do: func(ctx context.Context, c *api.Client) error { return a.validate(ctx, c, args[0], records, lines) }})
 	}}
 	cmd.Flags().StringVarP(&file, "file", "f", "", "file with the records, - for standard input")
 	return cmd
+}
+
+// judged is the answer to one record of a file.
+type judged struct {
+	Line     int              `json:"line"` // where it begins, from 1
+	Valid    bool             `json:"valid"`
+	Errors   []api.FieldError `json:"errors,omitempty"`
+	More     int              `json:"more,omitempty"`
+	Warnings []string         `json:"warnings,omitempty"`
+}
+
+// validate has each record judged and prints the sums.
+func (a *app) validate(ctx context.Context, c *api.Client, resource string, records [][]byte, lines []int) error {
+	items, bad := []judged{}, 0
+	for i, r := range records {
+		v, err := c.Validate(ctx, resource, r)
+		if err != nil {
+			return err
+		}
+		items = append(items, judged{Line: lines[i], Valid: v.Valid, Errors: v.Errors, More: v.More, Warnings: v.Warnings})
+		if !v.Valid {
+			bad++
+			p := publishing{a: a}
+			p.refused(lines[i], api.PublishItem{Status: api.StatusRejected, Errors: v.Errors, More: v.More})
+		}
+	}
+	if a.output == "json" {
+		if err := a.printJSON(map[string]any{"valid": len(records) - bad, "invalid": bad, "items": items}); err != nil {
+			return err
+		}
+	} else {
+		fmt.Fprintf(a.out, "valid %d\ninvalid %d\n", len(records)-bad, bad)
+	}
+	if bad > 0 {
+		return fmt.Errorf("%w: %d of %d", errRefusedRecords, bad, len(records))
+	}
+	return nil
 }
 
 func (a *app) getCommand() *cobra.Command {
@@ -280,48 +296,55 @@ func (a *app) pullCommand() *cobra.Command {
 	var limit int
 	cmd := &cobra.Command{Use: "pull SUBSCRIPTION", Short: "Write the next records of a subscription as NDJSON", Args: arguments("SUBSCRIPTION"), RunE: func(cmd *cobra.Command, args []string) error {
 		if follow && !ack {
-			return fmt.Errorf("%w: --follow needs --ack: what is not acknowledged is handed out again", errUsage)
+			return usage("--follow 须同时用 --ack:未确认的会再次交付", "--follow needs --ack: what is not acknowledged is handed out again")
 		}
-		c, err := a.client()
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		o := api.ReadOptions{Limit: limit}
-		var acknowledged uint64
-		for {
-			if follow {
-				o.Wait = 30 * time.Second
-			}
-			page, err := c.Pull(cmd.Context(), args[0], o)
-			if err != nil {
-				return err
-			}
-			e := json.NewEncoder(a.out)
-			e.SetEscapeHTML(false)
-			for _, r := range page.Records {
-				if err := e.Encode(r); err != nil {
-					return fmt.Errorf("write record: %w", err)
-				}
-			}
-			// Acknowledged only now: what could not be written comes again.
-			if ack && page.Through > acknowledged {
-				if err := c.Ack(cmd.Context(), args[0], page.Through); err != nil {
-					return err
-				}
-				acknowledged = page.Through
-			}
-			if !ack || page.End && !follow {
-				return nil
-			}
-			if err := cmd.Context().Err(); err != nil {
-				return nil
-			}
-		}
+		p := pulling{a: a, subscription: args[0], limit: limit, follow: follow, ack: ack}
+		return a.change(cmd.Context(), act{zh: "领取订阅 " + args[0] + " 的记录", en: "take the next records of subscription " + args[0],
+			look: exists("subscriptions", args[0]), do: p.run})
 	}}
 	f := cmd.Flags()
 	f.BoolVar(&follow, "follow", false, "wait for more until interrupted")
 	f.BoolVar(&ack, "ack", false, "acknowledge what was written")
 	f.IntVar(&limit, "limit", 500, "records of one request")
 	return cmd
+}
+
+// pulling is one run of record pull.
+type pulling struct {
+	a            *app
+	subscription string
+	limit        int
+	follow, ack  bool
+}
+
+// run writes pages until the end or, where it follows, until ctx ends.
+func (p pulling) run(ctx context.Context, c *api.Client) error {
+	o := api.ReadOptions{Limit: p.limit}
+	if p.follow {
+		o.Wait = 30 * time.Second
+	}
+	e := json.NewEncoder(p.a.out)
+	e.SetEscapeHTML(false)
+	var acknowledged uint64
+	for {
+		page, err := c.Pull(ctx, p.subscription, o)
+		if err != nil {
+			return err
+		}
+		for _, r := range page.Records {
+			if err := e.Encode(r); err != nil {
+				return fmt.Errorf("write record: %w", err)
+			}
+		}
+		// Acknowledged only now: what could not be written comes again.
+		if p.ack && page.Through > acknowledged {
+			if err := c.Ack(ctx, p.subscription, page.Through); err != nil {
+				return err
+			}
+			acknowledged = page.Through
+		}
+		if !p.ack || page.End && !p.follow || ctx.Err() != nil {
+			return nil
+		}
+	}
 }
