@@ -62,8 +62,15 @@ var decisions = map[string]string{"approve": "同意", "refuse": "拒绝", "revo
 // decide is one verb of a decision on a grant or a publication.
 func (a *app) decide(action, collection, name string, destroys bool) *cobra.Command {
 	var in api.Decision
+	var revision uint64
 	cmd := &cobra.Command{Use: action + " " + name, Short: "Decide: " + action + " " + decisions[action], Args: arguments(name), RunE: func(cmd *cobra.Command, args []string) error {
-		do := posting[api.Publication](a, in, collection, args[0], action)
+		do := func(ctx context.Context, c *api.Client) error {
+			out, err := api.PostIf[api.Publication](ctx, c, in, revision, collection, args[0], action)
+			if err != nil {
+				return err
+			}
+			return a.print(out)
+		}
 		if collection == "grants" {
 			do = posting[api.Grant](a, in, collection, args[0], action)
 		}
@@ -72,6 +79,9 @@ func (a *app) decide(action, collection, name string, destroys bool) *cobra.Comm
 	}}
 	cmd.Flags().StringVar(&in.Reason, "reason", "", "reason, for the record")
 	cmd.Flags().StringVar(&in.Note, "note", "", "note to the publisher")
+	if collection == "publications" {
+		cmd.Flags().Uint64Var(&revision, "revision", 0, "decide only what publication show showed in this revision; 0: what there is now")
+	}
 	return cmd
 }
 
@@ -116,7 +126,7 @@ func (a *app) publicationCommand() *cobra.Command {
 			}
 			return []any{p.ID, p.Resource, p.Key, p.Version, p.State, next}
 		}),
-		showCommand[api.Publication](a, "show PUBLICATION", []string{"PUBLICATION"}, under("publications")),
+		showCommand[api.PublicationView](a, "show PUBLICATION", []string{"PUBLICATION"}, under("publications")),
 		a.decide("approve", "publications", "PUBLICATION", false), a.decide("return", "publications", "PUBLICATION", false), a.decide("withdraw", "publications", "PUBLICATION", true))
 	return noun
 }

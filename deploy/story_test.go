@@ -108,6 +108,12 @@ func TestReviewBeforeThePublic(t *testing.T) {
 	if _, errs, code := c.try(t, "xzf.review", "publication", "approve", id); code != 2 || !strings.Contains(errs, "not_granted") {
 		t.Errorf("a step of another department: exit %d, %s", code, errs)
 	}
+	if out := c.ctl(t, "bmj.review", "publication", "show", id, "-o", "json"); !strings.Contains(out, "滨河路改造") {
+		t.Errorf("a reviewer does not see what is to be published:\n%s", out)
+	}
+	if out := c.ctl(t, "admin", "publication", "show", id, "-o", "json"); strings.Contains(out, "滨河路") {
+		t.Errorf("the administrator reads data:\n%s", out)
+	}
 	for _, by := range []string{"fgw.projects", "bmj.review", "xzf.review"} {
 		if got := public(); strings.Contains(got, "滨河路") {
 			t.Fatalf("public before %s decided:\n%s", by, got)
@@ -123,6 +129,9 @@ func TestReviewBeforeThePublic(t *testing.T) {
 	}
 	if p := list(); p.State != "pending" || p.Open() != 0 || p.Version != 2 {
 		t.Errorf("an edit did not send the publication back: %+v", p)
+	}
+	if _, errs, code := c.try(t, "fgw.projects", "publication", "approve", id, "--revision", "1"); code != 2 || !strings.Contains(errs, "revision_conflict") {
+		t.Errorf("approved what was not seen: exit %d, %s", code, errs)
 	}
 	if got := public(); strings.Contains(got, "二期") {
 		t.Errorf("an edit is public without review:\n%s", got)

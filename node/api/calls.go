@@ -168,6 +168,17 @@ func Post[Out any](ctx context.Context, c *Client, in any, path ...string) (Out,
 	return out, err
 }
 
+// PostIf is Post for what was seen in a revision: an act on another one is
+// refused. Revision 0 asks for nothing.
+func PostIf[Out any](ctx context.Context, c *Client, in any, revision uint64, path ...string) (Out, error) {
+	h := http.Header{}
+	if revision > 0 {
+		h.Set("If-Match", strconv.Quote(strconv.FormatUint(revision, 10)))
+	}
+	out, _, err := send[Out](ctx, c, http.MethodPost, join(path...), in, h)
+	return out, err
+}
+
 // Delete removes one object.
 func (c *Client) Delete(ctx context.Context, path ...string) error {
 	_, err := c.call(ctx, &request{method: http.MethodDelete, path: join(path...)})

@@ -273,7 +273,10 @@ func TestRequests(t *testing.T) {
 			sent{Method: "PUT", URI: "/v1/groups/g", Body: `{"code":"","name":"","departments":[],"revision":0}`, ContentType: "application/json", IfNoneMatch: "*"}},
 		{"known object", func(ctx context.Context) error { _, err := Put(ctx, c, Group{}, 5, "groups", "g"); return err },
 			sent{Method: "PUT", URI: "/v1/groups/g", Body: `{"code":"","name":"","departments":[],"revision":0}`, ContentType: "application/json", IfMatch: `"5"`}},
-		{"verb without body", func(ctx context.Context) error { _, err := Post[Grant](ctx, c, nil, "subscriptions", "s/1", "pause"); return err },
+		{"verb without body", func(ctx context.Context) error {
+			_, err := Post[Grant](ctx, c, nil, "subscriptions", "s/1", "pause")
+			return err
+		},
 			sent{Method: "POST", URI: "/v1/subscriptions/s%2F1/pause"}},
 		{"delete", func(ctx context.Context) error { return c.Delete(ctx, "cluster", "members", "n1") },
 			sent{Method: "DELETE", URI: "/v1/cluster/members/n1"}},
@@ -334,7 +337,9 @@ func TestListsAreFollowed(t *testing.T) {
 	c := newClient(t, time.Minute, s.URL)
 	for name, read := range map[string]func() ([]Event, error){
 		"events": func() ([]Event, error) { return c.Events(t.Context(), url.Values{"type": {"x"}}) },
-		"list":   func() ([]Event, error) { return List[Event](t.Context(), c, url.Values{"type": {"x"}}, "audit", "events") },
+		"list": func() ([]Event, error) {
+			return List[Event](t.Context(), c, url.Values{"type": {"x"}}, "audit", "events")
+		},
 	} {
 		got, err := read()
 		if err != nil || len(got) != 3 || got[2].Leaf != "2026-1:3" {

@@ -93,6 +93,13 @@ type Receipt struct {
 	Warnings   []string `json:"warnings,omitempty"`
 }
 
+// PublicationView is a publication with what it would put on the portal: the
+// portal's view of the version under review, for those who decide on it.
+type PublicationView struct {
+	Publication
+	Preview json.RawMessage `json:"preview,omitempty"`
+}
+
 // Verdict answers a validation without publishing.
 type Verdict struct {
 	Valid    bool         `json:"valid"`
