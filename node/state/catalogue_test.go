@@ -52,7 +52,7 @@ func TestCatalogueRevisions(t *testing.T) {
 			b := county()
 			b.Request = "again"
 			return r.command(b)
-		}, "refused revision_conflict"},
+		}, "refused conflict"},
 		{"a grant's id twice", cmd(&GrantRequest{Head: by("town1.sub"), Object: func() policy.Grant { g := grant("town1"); g.Grant = "mine"; return g }()}), "applied"},
 		{"", cmd(&GrantRequest{Head: by("town1.sub"), Object: func() policy.Grant { g := grant("town1"); g.Grant = "mine"; return g }()}), "refused id_conflict"},
 		{"a grant for others", cmd(&GrantRequest{Head: by("town1.sub"), Object: grant("town2")}), "refused not_granted"},
@@ -80,13 +80,21 @@ func TestRequestIDs(t *testing.T) {
 	first := put("a")
 	size := func() uint64 { v := r.view(); defer v.Close(); return v.TreeSize() }
 	before := size()
-	if again := put("b"); again.Code != Applied || string(again.Answer) != string(first.Answer) || again.Leaf != first.Leaf || size() != before {
+	if again := put("a"); again.Code != Applied || string(again.Answer) != string(first.Answer) || again.Leaf != first.Leaf || size() != before {
 		t.Fatalf("again: %s %s", again.Code, again.Answer)
+	}
+	other := put("b")
+	if got := words(other); got != "refused conflict" || other.Err.Reason != ReasonRequestReused || size() != before {
+		t.Fatalf("another content: %s %+v", got, other.Err)
 	}
 	h := admin()
 	h.Request = "r1"
-	if got := words(r.command(&SystemFence{Head: h, System: "fagai.pub"})); got != "refused id_conflict" {
+	if got := words(r.command(&SystemFence{Head: h, System: "fagai.pub"})); got != "refused conflict" {
 		t.Fatalf("another command: %s", got)
+	}
+	h.At, h.By.Credential, h.By.Department = 77, "", "zhengwu"
+	if got := words(r.command(&GroupPut{Head: h, Object: policy.Group{Code: "g", Name: "a"}})); got != "applied" {
+		t.Fatalf("the same, asked later: %s", got)
 	}
 	h = by("fagai.rev")
 	h.Request = "r1"
@@ -94,7 +102,7 @@ func TestRequestIDs(t *testing.T) {
 		t.Fatalf("of another system: %s", got)
 	}
 	r.now += requestMs - 1
-	if got := words(put("b")); got != "applied" {
+	if got := words(put("b")); got != "refused conflict" {
 		t.Fatalf("just within 24 h: %s", got)
 	}
 	r.now++
@@ -109,5 +117,29 @@ func TestRequestIDs(t *testing.T) {
 	}
 	if rows != 2 {
 		t.Fatalf("%d rows of remembered requests are left, want that of the last command", rows)
+	}
+}
+
+// TestRequestIDOfACredential: a repeat draws another secret, whose hash is no
+// other content; all else is.
+func TestRequestIDOfACredential(t *testing.T) {
+	r := newRig(t)
+	issue := func(id, hash string) string {
+		h := admin()
+		h.Request = "r1"
+		return words(r.command(&CredentialIssue{Head: h, Object: policy.Credential{ID: id, System: "fagai.pub", Kind: policy.CredentialAPIKey, Hash: hash}}))
+	}
+	for _, tt := range []struct{ id, hash, want string }{{"k7", "01", "applied"}, {"k7", "02", "applied"}, {"k8", "01", "refused conflict"}} {
+		if got := issue(tt.id, tt.hash); got != tt.want {
+			t.Errorf("%s %s: got %s, want %s", tt.id, tt.hash, got, tt.want)
+		}
+	}
+	v := r.view()
+	defer v.Close()
+	if c, ok := v.CredentialByHash("01"); !ok || c.ID != "k7" {
+		t.Errorf("the first one stands: %+v %v", c, ok)
+	}
+	if _, ok := v.CredentialByHash("02"); ok {
+		t.Error("the repeat's secret was taken")
 	}
 }

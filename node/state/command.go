@@ -50,8 +50,9 @@ type Head struct {
 	Type string `json:"type"`
 	V    int    `json:"v"`
 	// Request makes the command idempotent: for 24 h the same request id of the
-	// same system with the same type is answered with the first answer. Required,
-	// 1–128 bytes.
+	// same system with the same content (all but Request, At, By and the hash of an
+	// issued secret) is answered with the first answer, with other content with
+	// CodeConflict and ReasonRequestReused. Required, 1–128 bytes.
 	Request string `json:"request"`
 	By      By     `json:"by"`
 	// At is when the caller asked, Unix milliseconds, for people only; log time
@@ -105,7 +106,8 @@ type (
 // Commands about systems and their credentials.
 type (
 	// SystemFence fences every producer epoch of the system below Epoch; 0 means
-	// all that were seen so far. Answer: FenceAnswer. Administrators.
+	// all that were seen so far. At most MaxEpoch + 1, which ends the producer form
+	// for the system; higher is CodeInvalid. Answer: FenceAnswer. Administrators.
 	SystemFence struct {
 		Head
 		System string `json:"system"` // full name

@@ -56,6 +56,10 @@ func (g *generator) compareContent() {
 		if err != nil {
 			g.t.Fatal(err)
 		}
+		number := g.a.m.work.cat.systems[system].Number
+		if h := g.a.m.work.heldBy(number); h.items != uint64(len(held)) {
+			g.t.Fatalf("quarantine of %s counts %d items, the model has %d", system, h.items, len(held))
+		}
 		for _, it := range items {
 			want, ok := held[it.Number]
 			if !ok || want.key != it.Key || want.body != string(it.Body) || want.id != it.RecordID || want.resource != it.Resource {

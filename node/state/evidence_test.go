@@ -17,7 +17,7 @@ import (
 func TestEvidenceHolds(t *testing.T) {
 	r := newRig(t)
 	for i := range 40 {
-		pub(up(fmt.Sprint("a", i), "k1"), up(fmt.Sprint("b", i), fmt.Sprint("k", i)), withdraw(fmt.Sprint("c", i), "k2"))(r)
+		pub(up(fmt.Sprint("a", i), "k1"), up(fmt.Sprint("b", i), fmt.Sprint("k", i)), up(fmt.Sprint("c", i), "k2"), withdraw(fmt.Sprint("d", i), "k2"))(r)
 	}
 	v := r.view()
 	defer v.Close()
@@ -51,7 +51,7 @@ func TestEvidenceHolds(t *testing.T) {
 	if err != nil || tlog.CheckTree(proof, size, root, 17, old) != nil {
 		t.Fatalf("consistency: %v", err)
 	}
-	for offset := uint64(1); offset <= 120; offset++ {
+	for offset := uint64(1); offset <= 160; offset++ {
 		rec, err := v.RecordAt("approvals.case", offset)
 		if err != nil {
 			t.Fatal(err)

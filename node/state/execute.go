@@ -51,7 +51,12 @@ func (w *work) command(s []byte, res *Result) {
 	}
 	head := c.head()
 	w.forget()
-	if w.remembered(head, res) {
+	digest, err := contentDigest(c)
+	if err != nil {
+		w.fail(err)
+		return
+	}
+	if w.remembered(head, digest, res) {
 		return
 	}
 	x := &execution{w: w, h: head, cat: w.cat.edit(), secret: h.Secret}
@@ -78,7 +83,7 @@ func (w *work) command(s []byte, res *Result) {
 			return
 		}
 	}
-	w.remember(head, res)
+	w.remember(head, digest, res)
 }
 
 func (x *execution) run(c Command) (any, error) {
@@ -122,7 +127,7 @@ func denied(err error) error {
 	case errors.Is(err, policy.ErrUnauthenticated), errors.Is(err, policy.ErrNotGranted), errors.Is(err, disclosure.ErrNotGranted):
 		r.Code = CodeNotGranted
 	case errors.Is(err, policy.ErrTransition), errors.Is(err, disclosure.ErrTransition):
-		r.Code = CodeRevisionConflict
+		r.Code = CodeConflict
 	}
 	if d, ok := policy.Explain(err); ok {
 		r.Detail, r.DetailZh, r.Reason = d.En, d.Zh, d.Reason
@@ -199,14 +204,38 @@ func equal(a, b any) bool {
 	return err1 == nil && err2 == nil && string(x) == string(y)
 }
 
-// remembered answers a command whose request id was answered before.
-func (w *work) remembered(h *Head, res *Result) bool {
+// contentDigest is what a repeated request id must bring again: everything of a
+// command but its request id, when it was asked, the credential it came with,
+// and the hash of an issued secret, which a repeat draws anew.
+func contentDigest(c Command) ([32]byte, error) {
+	h := c.head()
+	kept := *h
+	*h = Head{Type: kept.Type, V: kept.V}
+	issue, issues := c.(*CredentialIssue)
+	hash := ""
+	if issues {
+		hash, issue.Object.Hash = issue.Object.Hash, ""
+	}
+	b, err := json.Marshal(c)
+	*h = kept
+	if issues {
+		issue.Object.Hash = hash
+	}
+	if err != nil {
+		return [32]byte{}, fmt.Errorf("digest of command %s: %w", kept.Type, err)
+	}
+	return sha256.Sum256(b), nil
+}
+
+// remembered answers a command whose request id was answered before: with the
+// first answer, or with a conflict when the content is another.
+func (w *work) remembered(h *Head, digest [32]byte, res *Result) bool {
 	b, ok := w.get(requestKey(h.By.System, h.Request))
 	if !ok {
 		return false
 	}
 	r := reader{b: b}
-	at, kind := r.int(), r.text()
+	at, first := r.int(), r.hash()
 	if at <= w.time-requestMs {
 		return false // expired, not yet removed
 	}
@@ -215,8 +244,11 @@ func (w *work) remembered(h *Head, res *Result) bool {
 	leaf, has := r.uint(), r.byte() == 1
 	w.fail(r.done("remembered request"))
 	switch {
-	case kind != h.Type:
-		res.Err = &Refusal{Code: CodeIDConflict, Detail: "the request id was used for another command"}
+	case first != digest:
+		res.Err = &Refusal{
+			Code: CodeConflict, Reason: ReasonRequestReused, Detail: "the idempotency key was used for another request",
+			DetailZh: "同一幂等键(Idempotency-Key)已用于另一请求",
+		}
 	case code != "":
 		res.Err = &Refusal{Code: code, Detail: detail, DetailZh: zh, Reason: reason}
 	default:
@@ -227,10 +259,10 @@ func (w *work) remembered(h *Head, res *Result) bool {
 }
 
 // remember keeps the answer to a command for requestMs.
-func (w *work) remember(h *Head, res *Result) {
+func (w *work) remember(h *Head, digest [32]byte, res *Result) {
 	var b writer
 	b.int(w.time)
-	b.text(h.Type)
+	b.hash(digest)
 	var r Refusal
 	if res.Err != nil {
 		r = *res.Err

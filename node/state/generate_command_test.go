@@ -14,16 +14,50 @@ func (g *generator) command() ([]byte, string) {
 	h := g.header(nil)
 	c, effect := g.choose()
 	c.head().Request = fmt.Sprint("req", g.n)
+	if g.last != nil && g.IntN(20) == 0 {
+		if g.IntN(2) == 0 && g.m.asked(g.last) {
+			c, effect = g.last, nil // the same once more, asked later
+			c.head().At = g.m.now
+		} else if c.head().By == g.last.head().By {
+			c.head().Request = g.last.head().Request
+		}
+	}
 	text, err := EncodeCommand(c)
 	if err != nil {
 		g.t.Fatal(err)
 	}
 	word, ok := g.m.place(h, nil)
 	if ok {
-		word = effect()
+		word = g.m.request(c, effect)
+		g.last = c
 	}
 	s, err := record.EncodeCommand(h, text)
 	return g.coded(s, err), word
+}
+
+// asked says whether the command's request id was answered within a day.
+func (m *model) asked(c Command) bool {
+	old, ok := m.requests[c.head().By.System+"|"+c.head().Request]
+	return ok && m.now < old.at+24*3600*1000
+}
+
+// request answers a command by its request id where that was answered within a
+// day, else by its effect.
+func (m *model) request(c Command, effect func() string) string {
+	h := *c.head()
+	id := h.By.System + "|" + h.Request
+	c.head().Request, c.head().At = "", 0
+	text := string(mustJSON(c))
+	*c.head() = h
+	if m.asked(c) {
+		if old := m.requests[id]; old.text == text {
+			return old.word
+		}
+		return "refused conflict"
+	}
+	word := effect()
+	m.requests[id] = mRequest{at: m.now, text: text, word: word}
+	return word
 }
 
 func (g *generator) choose() (Command, func() string) {
@@ -135,7 +169,7 @@ func (g *generator) decideGrant() (Command, func() string) {
 		case gr == nil:
 			return "refused not_found"
 		case next[gr.state+" "+action] == "", action == "approve" && g.m.now >= testGrantEnd:
-			return "refused revision_conflict"
+			return "refused conflict"
 		}
 		gr.state = next[gr.state+" "+action]
 		gr.revision++
@@ -223,7 +257,7 @@ func (g *generator) decided(c *PublicationDecide) string {
 	p := g.m.pubs[i]
 	if c.Action == "withdraw" {
 		if p.state == "withdrawn" {
-			return "refused revision_conflict"
+			return "refused conflict"
 		}
 		if p.published == 0 {
 			g.m.leaves++
@@ -232,7 +266,7 @@ func (g *generator) decided(c *PublicationDecide) string {
 		return "applied"
 	}
 	if p.state != "pending" {
-		return "refused revision_conflict"
+		return "refused conflict"
 	}
 	if c.By.System != []string{"fagai.rev", "zhengwu.rev"}[p.step] {
 		return "refused not_granted"

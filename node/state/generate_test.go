@@ -29,6 +29,7 @@ type generator struct {
 	want  []string
 	grant int
 	subs  int
+	last  Command // the last one that was answered
 	marks []record.Mark
 }
 
@@ -197,6 +198,8 @@ func (g *generator) producer(h *record.Header, res *mResource) (index, system in
 		epoch, next = epoch+1, 1
 	case 1:
 		epoch--
+	case 2:
+		epoch, next = MaxEpoch+1+g.Uint64N(1<<60), 1
 	}
 	h.Producers = append(h.Producers, record.Producer{ID: id, Epoch: epoch})
 	return len(h.Producers) - 1, system, epoch, next
@@ -213,6 +216,9 @@ func (g *generator) records() ([]byte, string) {
 	for range 1 + g.IntN(6) {
 		rec := record.SectionRecord{Op: record.Upsert, System: g.IntN(len(h.Systems)), Producer: -1, Key: fmt.Sprint("k", g.IntN(40)), SchemaVersion: res.schemas}
 		rec.ID = fmt.Sprint("id", g.IntN(1+g.n/2))
+		if len(recs) > 0 && recs[len(recs)-1].ID != "" && g.IntN(30) == 0 {
+			rec.ID = recs[len(recs)-1].ID
+		}
 		if producer >= 0 && g.IntN(10) > 0 {
 			rec.Producer, rec.System, rec.ID, rec.Seq = producer, system, "", next
 			switch g.IntN(20) {
@@ -238,6 +244,9 @@ func (g *generator) records() ([]byte, string) {
 			rec.Op, rec.Reason, rec.SchemaVersion = record.Withdraw, "撤回", 0
 		} else {
 			rec.Body = fmt.Appendf(nil, `{"n":%d,"pad":"%x"}`, g.n, g.Uint64())
+		}
+		if len(recs) > 0 && g.IntN(60) == 0 {
+			rec = recs[len(recs)-1] // word for word
 		}
 		recs = append(recs, rec)
 	}

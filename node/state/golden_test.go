@@ -53,7 +53,7 @@ func printable(b string) string {
 func TestGoldenLayout(t *testing.T) {
 	r := newRig(t)
 	step := func(res Result) { r.now += 1000 }
-	step(r.records(r.header("approvals.case", "fagai.pub"), up("a", "k1"), up("b", ""), up("c", "k1"), withdraw("d", "k2")))
+	step(r.records(r.header("approvals.case", "fagai.pub"), up("a", "k1"), up("b", ""), up("c", "k2"), withdraw("d", "k2")))
 	h := r.header("approvals.case", "fagai.pub")
 	h.Producers = []record.Producer{{ID: "fagai.pub.2", Epoch: 3}}
 	step(r.records(h, seq(1, "k1"), seq(2, "k3")))

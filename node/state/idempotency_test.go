@@ -111,8 +111,8 @@ func TestIdempotencyByProducer(t *testing.T) {
 		{"known and new in one section", adapter(1, seq(3, "k1"), seq(4, "k4"), seq(4, "k4"), seq(6, "k6"), seq(5, "k5")),
 			"applied duplicate(3 v2) accepted(5 v1) duplicate(5 v1) sequence_gap(5) accepted(6 v1)"},
 		{"a refusal consumes its seq", refuseIn(1, refusal(6, "", `{"bad":1}`)), "applied rejected(q1)"},
-		{"and is replayed", refuseIn(1, refusal(6, "", `{"bad":1}`)), "applied rejected(q1)"},
-		{"also when it comes as a record", adapter(1, seq(6, "k6")), "applied rejected(q1)"},
+		{"and is replayed", refuseIn(1, refusal(6, "", `{"bad":1}`)), "applied rejected(again q1)"},
+		{"also when it comes as a record: the node sees that it is another", adapter(1, seq(6, "k6")), "applied rejected(again q1)"},
 		{"key_owned consumes", func(r *rig) Result {
 			as("jianwei.pub", up("j", "owned"))(r)
 			return adapter(1, seq(7, "owned"))(r)
@@ -248,9 +248,81 @@ func TestLongKeysAndNames(t *testing.T) {
 			return pub(rec)(r)
 		}, "applied rejected(q0)"},
 		{"no id", pub(up("", "k")), "applied rejected(q0)"},
-		{"a withdrawal needs none", func(r *rig) Result {
-			rec := withdraw("e", "k")
+		{"a withdrawal needs no schema version", func(r *rig) Result {
+			rec := withdraw("e", strings.Repeat("k", 512))
 			return pub(rec)(r)
-		}, "applied accepted(2 v1)"},
+		}, "applied accepted(2 v2)"},
+	})
+}
+
+func TestWithdrawalOfAnUnknownKey(t *testing.T) {
+	gone := func(n uint64, key string) record.SectionRecord {
+		rec := withdraw("", key)
+		rec.Producer, rec.Seq = 0, n
+		return rec
+	}
+	walk(t, []step{
+		{"nobody published it", as("jianwei.pub", withdraw("a", "k1")), "applied not_found"},
+		{"so nobody owns it", pub(up("a", "k1")), "applied accepted(1 v1)"},
+		{"its id stays free", as("jianwei.pub", up("a", "k2")), "applied accepted(2 v1)"},
+		{"in the producer form the seq is consumed", adapter(1, gone(1, "none"), gone(2, "none"), seq(3, "k3"), gone(4, "k3")),
+			"applied not_found not_found accepted(3 v1) accepted(4 v2)"},
+		{"and the answer replayed", adapter(1, gone(1, "none"), gone(2, "none"), seq(2, "none")), "applied not_found not_found not_found"},
+		{"what was withdrawn may be again", adapter(1, gone(5, "k3")), "applied accepted(5 v3)"},
+		{"published earlier in the section", pub(up("b", "k4"), withdraw("c", "k4")), "applied accepted(6 v1) accepted(7 v2)"},
+		{"shared keys too", on("org.unit", "fagai.pub", withdraw("a", "u")), "applied not_found"},
+		{"strict", strict(func(r *rig, h *record.Header) Result {
+			return r.records(*h, up("d", "k1"), withdraw("e", "none"))
+		}), "refused unapplied not_found strict_refused"},
+	})
+}
+
+func TestEpochsAreBounded(t *testing.T) {
+	walk(t, []step{
+		{"too high", adapter(MaxEpoch+1, seq(1, "k")), "applied malformed"},
+		{"by far", adapter(1<<64-1, seq(1, "k")), "applied malformed"},
+		{"also of a refusal", refuseIn(1<<64-1, refusal(1, "", "{}")), "applied malformed"},
+		{"nothing was taken", adapter(1, seq(1, "k")), "applied accepted(1 v1)"},
+		{"highest", adapter(MaxEpoch, seq(1, "k")), "applied accepted(2 v2)"},
+		{"no fence above what can be", cmd(&SystemFence{Head: admin(), System: "fagai.pub", Epoch: MaxEpoch + 2}), "refused invalid"},
+		{"a fence is above all", func(r *rig) Result {
+			res := r.must(&SystemFence{Head: admin(), System: "fagai.pub"})
+			if got := answer[FenceAnswer](t, res); got.Epoch != MaxEpoch+1 {
+				t.Errorf("fence at %d, want %d", got.Epoch, uint64(MaxEpoch+1))
+			}
+			return adapter(MaxEpoch, seq(2, "k"))(r)
+		}, "applied fenced(9007199254740993)"},
+		{"again", cmd(&SystemFence{Head: admin(), System: "fagai.pub"}), "applied"},
+		{"other systems go on", as("jianwei.pub", up("a", "k2")), "applied accepted(3 v1)"},
+	})
+}
+
+func TestStrictWithARepeatedID(t *testing.T) {
+	change := func(f func(*record.SectionRecord)) record.SectionRecord {
+		rec := up("a", "k1")
+		f(&rec)
+		return rec
+	}
+	for name, rec := range map[string]record.SectionRecord{
+		"body": change(func(r *record.SectionRecord) { r.Body = []byte(`{"id":"other"}`) }),
+		"key":  change(func(r *record.SectionRecord) { r.Key = "k2" }),
+		"op":   change(func(r *record.SectionRecord) { *r = withdraw("a", "k1") }),
+	} {
+		walk(t, []step{
+			{name, strict(func(r *rig, h *record.Header) Result { return r.records(*h, up("a", "k1"), rec) }), "refused unapplied conflict strict_refused"},
+			{"nothing was kept", pub(rec), map[bool]string{true: "applied not_found", false: "applied accepted(1 v1)"}[rec.Op == record.Withdraw]},
+		})
+	}
+	other := seq(1, "k2")
+	walk(t, []step{
+		{"by seq", strict(func(r *rig, h *record.Header) Result {
+			h.Producers = []record.Producer{{ID: "fagai.pub", Epoch: 1}}
+			return r.records(*h, seq(1, "k1"), other)
+		}), "refused unapplied ahead(1) strict_refused"},
+		{"no seq was consumed", adapter(1, other), "applied accepted(1 v1)"},
+		{"same content is a repeat", strict(func(r *rig, h *record.Header) Result {
+			return r.records(*h, up("a", "k1"), up("a", "k1"))
+		}), "applied accepted(2 v1) duplicate(2 v1)"},
+		{"not strict: the node compares", pub(up("b", "k1"), change(func(r *record.SectionRecord) { r.ID = "b" })), "applied accepted(3 v2) duplicate(3 v2)"},
 	})
 }

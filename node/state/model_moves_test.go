@@ -51,10 +51,14 @@ func (m *model) oneRefusal(h record.Header, res *mResource, ref *record.Refusal)
 		if offset, ok := res.ids[system+"|"+ref.ID]; ok {
 			return fmt.Sprintf("duplicate(%d v%d)", offset, res.recs[offset-1].version), false
 		}
-		if n, ok := res.refused[system+"|"+ref.ID]; ok {
-			if it, ok := m.held[system][n]; ok && it.key == ref.Key && it.body == string(ref.Body) {
-				return fmt.Sprintf("rejected(q%d)", n), false
+		newest := uint64(0)
+		for n, it := range m.held[system] {
+			if it.resource == res.name && !it.producer && it.id == ref.ID {
+				newest = max(newest, n)
 			}
+		}
+		if it := m.held[system][newest]; newest > 0 && it.key == ref.Key && it.body == string(ref.Body) {
+			return fmt.Sprintf("rejected(q%d)", newest), false
 		}
 	}
 	if !m.mayPublish(full, res.name) {
@@ -68,12 +72,11 @@ func (m *model) oneRefusal(h record.Header, res *mResource, ref *record.Refusal)
 	item := mHeld{resource: res.name, id: ref.ID, key: ref.Key, body: string(ref.Body), at: m.now}
 	if p != nil {
 		pr := h.Producers[ref.Producer]
+		item.producer = true
 		item.id = fmt.Sprintf("%s-%d-%d", pr.ID, pr.Epoch, ref.Seq)
 		p.answers = append(p.answers, mAnswer{StatusRejected, n})
 		res.prods[pr.ID] = p
 		m.epochs[system] = max(m.epochs[system], p.epoch)
-	} else {
-		res.refused[system+"|"+ref.ID] = n
 	}
 	m.held[system][n] = item
 	return fmt.Sprintf("rejected(q%d)", n), true
@@ -129,4 +132,29 @@ func (m *model) move(c *record.CursorMove) string {
 	s.handed = c.Through
 	m.leaves++
 	return "accepted"
+}
+
+// differs says whether a strict section holds another record at the offset that
+// one of its records is a duplicate of.
+func (m *model) differs(h record.Header, word string, rec *record.SectionRecord) bool {
+	var offset uint64
+	if n, _ := fmt.Sscanf(word, "duplicate(%d", &offset); n != 1 || !h.Strict || m.section[offset] == nil {
+		return false
+	}
+	first := m.section[offset]
+	return first.Op != rec.Op || first.Key != rec.Key || first.Reason != rec.Reason || string(first.Body) != string(rec.Body)
+}
+
+// corrected takes away what waits in quarantine for an accepted record.
+func (m *model) corrected(h record.Header, res *mResource, rec *record.SectionRecord) {
+	system, _, _ := strings.Cut(h.Systems[rec.System], "/")
+	for n, item := range m.held[system] {
+		mine := !item.producer && item.id == rec.ID
+		if rec.Producer >= 0 {
+			mine = item.producer && item.key == rec.Key
+		}
+		if mine && item.resource == res.name {
+			m.release(system, n)
+		}
+	}
 }

@@ -28,6 +28,15 @@ type model struct {
 	subs      map[string]*mSub
 	pubs      []*mPub
 	leaves    uint64
+	section   map[uint64]*record.SectionRecord // accepted in the section so far, by offset
+	requests  map[string]mRequest
+}
+
+// mRequest is a command that was answered under a request id.
+type mRequest struct {
+	at   int64
+	text string // without the request id
+	word string
 }
 
 type mResource struct {
@@ -40,7 +49,6 @@ type mResource struct {
 	keys     map[string]*mKey
 	ids      map[string]uint64
 	prods    map[string]*mProducer
-	refused  map[string]uint64 // id → quarantine number
 	pubs     map[string]*mPub
 	feed     []string
 }
@@ -72,6 +80,7 @@ type mAnswer struct {
 
 type mHeld struct {
 	resource, id, key, body string
+	producer                bool
 	at                      int64
 }
 
@@ -98,12 +107,12 @@ func newModel() *model {
 	m := &model{
 		now: testStart, resources: map[string]*mResource{}, links: map[string][2]uint64{}, counters: map[string]uint64{}, fences: map[string]uint64{},
 		epochs: map[string]uint64{}, mayNot: map[string]bool{}, towns: true, held: map[string]map[uint64]mHeld{}, heldNext: map[string]uint64{},
-		grants: map[string]*mGrant{}, subs: map[string]*mSub{},
+		grants: map[string]*mGrant{}, subs: map[string]*mSub{}, requests: map[string]mRequest{},
 	}
 	for i, name := range []string{"approvals.case", "org.unit", "projects.project"} {
 		m.resources[name] = &mResource{
 			name: name, number: uint32(i + 1), revision: 2, schemas: 1, shared: name == "org.unit", keys: map[string]*mKey{}, ids: map[string]uint64{},
-			prods: map[string]*mProducer{}, refused: map[string]uint64{}, pubs: map[string]*mPub{},
+			prods: map[string]*mProducer{}, pubs: map[string]*mPub{},
 		}
 	}
 	return m
@@ -163,6 +172,9 @@ func (m *model) sequence(res *mResource, producer string, epoch, seq uint64, sys
 	if producer != system && !(strings.HasPrefix(producer, system+".") && len(producer) > len(system)+1) {
 		return "not_granted", nil
 	}
+	if epoch > 9_007_199_254_740_992 {
+		return "malformed", nil
+	}
 	p = res.prods[producer]
 	if p == nil {
 		p = &mProducer{}
@@ -187,9 +199,9 @@ func (m *model) sequence(res *mResource, producer string, epoch, seq uint64, sys
 		return fmt.Sprintf("duplicate(%d v%d)", a.value, res.recs[a.value-1].version), nil
 	case StatusRejected:
 		if _, ok := m.held[system][a.value]; !ok {
-			return "rejected(q0)", nil
+			return "rejected(again q0)", nil
 		}
-		return fmt.Sprintf("rejected(q%d)", a.value), nil
+		return fmt.Sprintf("rejected(again q%d)", a.value), nil
 	default:
 		return a.status.String(), nil
 	}
@@ -223,6 +235,7 @@ func (m *model) records(h record.Header, name string, recs []record.SectionRecor
 	epochs := map[string]uint64{}
 	var out []string
 	bad := false
+	m.section = map[uint64]*record.SectionRecord{}
 	for i := range recs {
 		word := m.one(h, res, &recs[i], epochs, first)
 		out = append(out, word)
@@ -240,6 +253,11 @@ func (m *model) records(h record.Header, name string, recs []record.SectionRecor
 		res.recs, res.keys, res.ids, res.prods = before.recs, before.keys, before.ids, before.prods
 		m.counters = counters
 		return "refused " + strings.Join(out, " ") + " strict_refused"
+	}
+	for i, word := range out {
+		if strings.HasPrefix(word, "accepted") {
+			m.corrected(h, res, &recs[i])
+		}
 	}
 	for s, e := range epochs {
 		m.epochs[s] = max(m.epochs[s], e)
@@ -268,13 +286,20 @@ func (m *model) one(h record.Header, res *mResource, rec *record.SectionRecord, 
 		pr := h.Producers[rec.Producer]
 		var word string
 		if word, p = m.sequence(res, pr.ID, pr.Epoch, rec.Seq, system); p == nil {
+			if m.differs(h, word, rec) {
+				return fmt.Sprintf("ahead(%d)", len(res.prods[pr.ID].answers))
+			}
 			return word
 		}
 		pid, id = pr.ID, fmt.Sprintf("%s-%d-%d", pr.ID, pr.Epoch, rec.Seq)
 	} else {
 		id = rec.ID
 		if offset, ok := res.ids[system+"|"+id]; ok {
-			return fmt.Sprintf("duplicate(%d v%d)", offset, res.recs[offset-1].version)
+			word := fmt.Sprintf("duplicate(%d v%d)", offset, res.recs[offset-1].version)
+			if m.differs(h, word, rec) {
+				return "conflict"
+			}
+			return word
 		}
 	}
 	if !m.mayPublish(full, res.name) {
@@ -289,6 +314,8 @@ func (m *model) one(h record.Header, res *mResource, rec *record.SectionRecord, 
 	switch {
 	case rec.Key == "" || rec.Op == record.Upsert && (rec.SchemaVersion < 1 || rec.SchemaVersion > res.schemas):
 		status = StatusRejected
+	case rec.Op == record.Withdraw && k.version == 0:
+		status = StatusNotFound
 	case k.owner != department(system) && !res.shared:
 		status = StatusKeyOwned
 	case k.source != nil && rec.SourceVersion != nil && *rec.SourceVersion <= *k.source:
@@ -311,6 +338,7 @@ func (m *model) one(h record.Header, res *mResource, rec *record.SectionRecord, 
 		return status.String()
 	}
 	m.counters[system]++
+	m.section[offset] = rec
 	res.recs = append(res.recs, mRecord{key: rec.Key, id: id, system: system, op: rec.Op, version: k.version + 1, previous: k.offset, counter: m.counters[system]})
 	res.keys[rec.Key] = &mKey{owner: k.owner, version: k.version + 1, offset: offset, source: rec.SourceVersion}
 	if p == nil {

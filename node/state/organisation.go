@@ -134,8 +134,11 @@ func (c *SystemFence) apply(x *execution) (any, error) {
 		return nil, err
 	}
 	epoch := c.Epoch
+	if epoch > MaxEpoch+1 {
+		return nil, refuse(CodeInvalid, "a fence is at most %d, above which no producer may be", uint64(MaxEpoch+1))
+	}
 	if epoch == 0 {
-		epoch = max(x.w.counterOf(old.Number).epoch+1, old.Fence)
+		epoch = max(min(x.w.counterOf(old.Number).epoch, MaxEpoch)+1, old.Fence)
 	}
 	if epoch <= old.Fence {
 		return FenceAnswer{System: c.System, Epoch: old.Fence}, nil
@@ -276,7 +279,7 @@ func (x *execution) addMember(m Member) Member {
 
 func (c *Bootstrap) apply(x *execution) (any, error) {
 	if x.cat.cluster.Cluster != "" {
-		return nil, refuse(CodeRevisionConflict, "the cluster was bootstrapped before")
+		return nil, refuse(CodeConflict, "the cluster was bootstrapped before")
 	}
 	if !x.self || c.Cluster == "" || c.Log == "" || c.Epoch == 0 {
 		return nil, refuse(CodeMalformed, "a bootstrap names cluster, log and epoch, and is given by the bus itself")

@@ -5,6 +5,10 @@ import (
 	"strings"
 )
 
+// MaxEpoch is the highest epoch a producer may have, so that a fence can always
+// stand above it, in numbers that JSON carries.
+const MaxEpoch = 1 << 53
+
 // sectionProducer is one of the header's producers as the section so far leaves
 // it.
 type sectionProducer struct {
@@ -22,6 +26,9 @@ type sectionProducer struct {
 func (w *work) sequence(p *sectionProducer, sys *sectionSystem, seq uint64, result int) (res RecordResult, done bool) {
 	if !belongs(p.id, sys.name) {
 		return RecordResult{Status: StatusNotGranted}, true // forged
+	}
+	if p.epoch > MaxEpoch {
+		return RecordResult{Status: StatusMalformed}, true
 	}
 	w.loadProducer(p)
 	p.system = sys.entry
@@ -54,16 +61,14 @@ func (w *work) repeated(p *sectionProducer, seq uint64, result int) RecordResult
 	if !ok {
 		return RecordResult{}
 	}
-	switch r.kind {
-	case runAccepted:
+	res := RecordResult{Status: r.status(), Expected: p.row.last}
+	switch res.Status {
+	case StatusAccepted:
 		return w.duplicate(r.value+seq-r.first, result, p.row.last)
-	case runStale:
-		return RecordResult{Status: StatusStale, Expected: p.row.last}
-	case runOwned:
-		return RecordResult{Status: StatusKeyOwned, Expected: p.row.last}
+	case StatusStale, StatusKeyOwned, StatusNotFound:
+		return res
 	}
-	res := RecordResult{Status: StatusRejected, Expected: p.row.last}
-	if r.value != 0 {
+	if res.Refused = true; r.value != 0 {
 		number := r.value + seq - r.first
 		if item, ok := w.quarantined(p.system.Number, number); ok {
 			res.Quarantine, res.Leaf, res.HasLeaf = number, item.leaf, true
@@ -122,6 +127,8 @@ func (p *sectionProducer) take(status Status, value uint64) {
 		kind, value = runStale, 0
 	case StatusKeyOwned:
 		kind, value = runOwned, 0
+	case StatusNotFound:
+		kind, value = runMissing, 0
 	case StatusRejected:
 		kind = runRefused
 	}

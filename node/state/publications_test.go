@@ -24,13 +24,18 @@ func TestPublications(t *testing.T) {
 		{"so the first step has it again", decide("zhengwu.rev", "approve", ""), "refused not_granted"},
 		{"", decide("fagai.rev", "approve", ""), "applied"},
 		{"published", decide("zhengwu.rev", "approve", ""), "applied"},
-		{"nothing is pending", decide("zhengwu.rev", "approve", ""), "refused revision_conflict"},
+		{"nothing is pending", decide("zhengwu.rev", "approve", ""), "refused conflict"},
+		{"a return says why", decide("fagai.rev", "return", ""), "refused invalid"},
+		{"another revision", func(r *rig) Result {
+			one := uint64(1)
+			return r.command(&PublicationDecide{Head: by("fagai.rev"), Publication: "p1", Action: "return", Note: "缺附件", IfRevision: &one})
+		}, "refused revision_conflict"},
 		{"an edit of what is public", project(up("c", "k"), up("d", "k")), "applied accepted(3 v3) accepted(4 v4)"},
 		{"returned", decide("fagai.rev", "return", "缺附件"), "applied"},
 		{"the publisher withdraws", project(withdraw("e", "k")), "applied accepted(5 v5)"},
 		{"route self without steps", on("org.unit", "fagai.pub", up("a", "u"), up("b", "u"), withdraw("c", "u")),
 			"applied accepted(1 v1) accepted(2 v2) accepted(3 v3)"},
-		{"a withdrawal of what was never there", on("org.unit", "fagai.pub", withdraw("d", "w")), "applied accepted(4 v1)"},
+		{"a withdrawal of what was never there", on("org.unit", "fagai.pub", withdraw("d", "w")), "applied not_found"},
 		{"", on("projects.project", "fagai.pub", up("x", "k2")), "applied accepted(6 v1)"},
 		{"no such publication", cmd(&PublicationDecide{Head: by("fagai.rev"), Publication: "p9", Action: "approve", Seen: "x"}), "refused not_found"},
 	})

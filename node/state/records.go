@@ -1,6 +1,7 @@
 package state
 
 import (
+	"bytes"
 	"slices"
 
 	"github.com/hutong-bus/hutong/node/audit"
@@ -106,6 +107,7 @@ func (w *work) records(s []byte, res *Result) {
 // begin prepares the judging of a section of n records or refusals.
 func (x *recordsWork) begin(w *work, h record.Header, r *resourceEntry, n int) {
 	x.h, x.r = h, r
+	x.recs, x.refused = nil, refusalsWork{} // nothing of the section before
 	x.systems, x.prods = x.systems[:0], x.prods[:0]
 	x.drafts, x.again = x.drafts[:0], x.again[:0]
 	if x.keys == nil {
@@ -192,6 +194,8 @@ func (x *recordsWork) statusOf(rec *record.SectionRecord, row *keyRow, departmen
 	case rec.Key == "" || len(rec.Key) > maxKeyBytes,
 		rec.Op == record.Upsert && (rec.SchemaVersion == 0 || rec.SchemaVersion > x.r.Resource.SchemaVersion):
 		return StatusRejected // the node would not have let it pass
+	case rec.Op == record.Withdraw && !row.exists:
+		return StatusNotFound // nobody becomes a key's owner by withdrawing it
 	case row.exists && row.owner != department && !x.r.Resource.SharedKeys:
 		return StatusKeyOwned
 	case row.hasSource && rec.SourceVersion != nil && *rec.SourceVersion <= row.source:
@@ -233,11 +237,19 @@ func (w *work) knownID(id sectionID) (offset uint64, ok bool) {
 }
 
 // duplicate answers a record that was accepted before, with the first values.
+// Inside a strict section, where no node can compare before the rest is stored,
+// other content under the id or seq is not taken for a repeat.
 func (w *work) duplicate(offset uint64, result int, last uint64) RecordResult {
 	x := &w.rec
 	res := RecordResult{Status: StatusDuplicate, Offset: offset, Known: offset, Expected: last, HasLeaf: true}
 	if offset >= x.first {
 		n := int(offset - x.first)
+		if rec := &x.recs[result]; x.h.Strict && !sameRecord(rec, &x.recs[x.drafts[n].place]) {
+			if rec.Producer >= 0 {
+				return RecordResult{Status: StatusAhead, Expected: last}
+			}
+			return RecordResult{Status: StatusConflict}
+		}
 		x.again = append(x.again, repeat{result, n})
 		res.Version, res.Ordinal = x.drafts[n].version, n
 		return res
@@ -248,6 +260,11 @@ func (w *work) duplicate(offset uint64, result int, last uint64) RecordResult {
 	}
 	res.Version, res.Leaf, res.Ordinal = row.Version, seg.Leaf, ordinal
 	return res
+}
+
+// sameRecord compares what makes a record the one its id names (FORMATS §2).
+func sameRecord(a, b *record.SectionRecord) bool {
+	return a.Op == b.Op && a.Key == b.Key && a.Reason == b.Reason && bytes.Equal(a.Body, b.Body)
 }
 
 // stored finds what acceptance added to the record at offset.
@@ -315,6 +332,7 @@ func (w *work) accept(section []byte) uint64 {
 	segment := store.Segment{Leaf: leaf, Time: w.time, Rows: rows, Section: section}
 	w.set(store.SegmentKey(nil, res, x.first), store.AppendSegment(make([]byte, 0, len(section)+32+24*len(rows)), x.first, len(x.recs), segment))
 	w.writeKeys()
+	w.corrected()
 	h := w.headOf(res)
 	h.last += uint64(len(x.drafts))
 	w.disclose(h)

@@ -30,7 +30,6 @@ type refusedDraft struct {
 	system uint32
 	number uint64
 	row    quarantineRow
-	size   uint64
 }
 
 // refusalsWork is what the judging of a section of refusals adds to recordsWork.
@@ -103,7 +102,7 @@ func (w *work) judgeRefusal(i int) RecordResult {
 		return RecordResult{Status: StatusNotGranted}
 	}
 	row := w.quarantineRow(ref, prod)
-	size := uint64(len(row.body) + len(row.errors) + len(row.id) + len(row.key) + 64)
+	size := row.size()
 	now := x.refused.held[sys.entry.Number]
 	if now.items >= MaxQuarantineItems || now.bytes+size > MaxQuarantineBytes {
 		return RecordResult{Status: StatusQuarantineFull}
@@ -114,7 +113,7 @@ func (w *work) judgeRefusal(i int) RecordResult {
 	} else if ref.ID != "" {
 		x.refused.ids[id] = len(x.refused.drafts)
 	}
-	x.refused.drafts = append(x.refused.drafts, refusedDraft{place: i, system: sys.entry.Number, number: now.next, row: row, size: size})
+	x.refused.drafts = append(x.refused.drafts, refusedDraft{place: i, system: sys.entry.Number, number: now.next, row: row})
 	return RecordResult{Status: StatusRejected, Quarantine: now.next}
 }
 
@@ -137,14 +136,10 @@ func (w *work) sameRefusal(id sectionID, ref *record.Refusal) (number, leaf uint
 		d := &x.refused.drafts[i]
 		return d.number, 0, sameContent(&d.row, ref)
 	}
-	w.key = idKey(w.key[:0], store.TableRefusedID, x.h.Resource, id.system, id.hash)
-	b, ok := w.get(w.key)
+	number, ok = w.newestUnder(x.h.Resource, id)
 	if !ok {
 		return 0, 0, false
 	}
-	r := reader{b: b}
-	number = r.uint()
-	w.fail(r.done("refused id"))
 	row, ok := w.quarantined(id.system, number)
 	if !ok || !sameContent(&row, ref) {
 		return 0, 0, false
@@ -200,9 +195,9 @@ func (w *work) quarantine(res *Result) {
 func (w *work) quarantineOne(d *refusedDraft, leaf uint64) {
 	d.row.leaf = leaf
 	w.set(quarantineKey(d.system, d.number), d.row.encode())
-	if d.row.producer == "" && d.row.id != "" {
-		w.key = idKey(w.key[:0], store.TableRefusedID, w.rec.h.Resource, d.system, idHash("", d.row.id))
-		w.set(w.key, binary.AppendUvarint(w.val[:0], d.number))
+	if hash, ok := d.row.waitsUnder(); ok {
+		key := waitingKey(d.row.resource, sectionID{d.system, hash}, d.number)
+		w.set(key, binary.AppendUvarint(w.val[:0], d.row.size()))
 	}
 }
 
@@ -280,17 +275,9 @@ func (w *work) release(system uint32, number uint64) {
 	if !ok {
 		return
 	}
-	h := w.heldBy(system)
-	h.items--
-	h.bytes -= min(h.bytes, uint64(len(row.body)+len(row.errors)+len(row.id)+len(row.key)+64))
 	w.del(quarantineKey(system, number))
-	if row.producer == "" && row.id != "" {
-		key := idKey(nil, store.TableRefusedID, row.resource, system, idHash("", row.id))
-		if b, ok := w.get(key); ok {
-			if r := (reader{b: b}); r.uint() == number {
-				w.del(key)
-			}
-		}
+	if hash, ok := row.waitsUnder(); ok {
+		w.del(waitingKey(row.resource, sectionID{system, hash}, number))
 	}
-	w.saveHeld(system, h)
+	w.forgo(system, row.size())
 }

@@ -73,8 +73,8 @@ type Result struct {
 // Status says what became of one record, refusal or cursor move.
 type Status uint8
 
-// Statuses. Those up to StatusKeyOwned are final and, in the producer form,
-// consume their sequence number.
+// Statuses. Those up to StatusKeyOwned, and StatusNotFound, are final and, in
+// the producer form, consume their sequence number.
 const (
 	StatusAccepted  Status = iota + 1 // record: stored; cursor move: the cursor moved
 	StatusDuplicate                   // answered before: the first values stand in the result; the node compares with the record at Known
@@ -87,19 +87,26 @@ const (
 	StatusFenced         // an older producer epoch than Expected
 	StatusQuarantineFull // the system's quarantine is full
 	StatusUnapplied      // fine by itself, but its strict section was refused
-	StatusNotFound       // cursor move: no such subscription
+	// StatusNotFound: a cursor move of a subscription that does not exist; a
+	// withdrawal of a key that was never published, which is final and consumes its
+	// seq like those above.
+	StatusNotFound
 
 	// StatusAhead: a cursor move beyond what may be (ack past Expected = highest
-	// handed offset; handed beyond the resource's last offset). For records only
-	// the answering node says it, after comparing a StatusDuplicate in the producer
-	// form.
+	// handed offset; handed beyond the resource's last offset). For records the
+	// answering node says it, after comparing a StatusDuplicate in the producer form
+	// or a StatusRejected with Refused; state itself only when two records of one
+	// strict section share a seq and differ.
 	StatusAhead
-	// StatusConflict is never answered by state: the node says it after comparing
-	// a StatusDuplicate in the id form.
+	// StatusConflict: the node says it after comparing a StatusDuplicate in the id
+	// form; state itself only when two records of one strict section share an id
+	// and differ in op, key, reason or body.
 	StatusConflict
 	// StatusOverlap: a handed range that neither continues the last one nor lies
 	// within what was handed; Expected is the offset it must begin at.
 	StatusOverlap
+	// StatusMalformed: a producer epoch above MaxEpoch. Consumes nothing.
+	StatusMalformed
 )
 
 var statusWords = [...]string{
@@ -107,6 +114,7 @@ var statusWords = [...]string{
 	StatusKeyOwned: "key_owned", StatusNotGranted: "not_granted", StatusSequenceGap: "sequence_gap",
 	StatusFenced: "fenced", StatusQuarantineFull: "quarantine_full", StatusUnapplied: "unapplied",
 	StatusNotFound: "not_found", StatusAhead: "ahead", StatusConflict: "conflict", StatusOverlap: "overlap",
+	StatusMalformed: "malformed",
 }
 
 // String gives the word for the status; where CONTRACT §1 has a code it is that code.
@@ -126,11 +134,25 @@ type RecordResult struct {
 	HasLeaf bool
 	Ordinal int // accepted, duplicate: place among the section's accepted records
 	// Expected is the next seq (sequence_gap), the least allowed epoch (fenced), the
-	// last seq known (duplicate in the producer form), the highest handed offset
-	// (ahead) or the offset to begin at (overlap).
+	// last seq known (duplicate, and every answer to a seq taken before, in the
+	// producer form), the highest handed offset (ahead) or the offset to begin at
+	// (overlap).
 	Expected uint64
+	// Refused: StatusRejected in the producer form, and the seq was consumed by a
+	// refusal earlier on (Expected is the last seq taken). State does not compare;
+	// the answering node does, and says
+	//   - ahead (last Expected), for a record it found valid, that is, in a section
+	//     of records: whatever was refused, this is not it;
+	//   - for one it refused itself, in a section of refusals: with Quarantine, op,
+	//     key and body compared with View.QuarantineItem, rejected with the reasons
+	//     kept there when they are the same and ahead when not; without Quarantine
+	//     (expired, discarded, or its key was corrected), rejected without reasons.
+	// False: this record or refusal was itself the first to be rejected.
+	Refused bool
 	// Quarantine is the number in the system's quarantine; 0 when it has gone, or
-	// for a duplicate that was not refused.
+	// for a duplicate that was not refused. An item goes when a record with its id
+	// (id form), or a record in the producer form with its key, is accepted from the
+	// same system on the same resource; else by discard or after QuarantineMs.
 	Quarantine uint64
 	// Known is the offset of the known record of a duplicate that was accepted; the
 	// answering node compares the record there with the one sent.
@@ -153,6 +175,7 @@ const (
 	CodeMalformed            = "malformed"
 	CodeNotFound             = "not_found"
 	CodeNotGranted           = "not_granted"
+	CodeConflict             = "conflict" // not in this state; idempotency key reused
 	CodeRevisionConflict     = "revision_conflict"
 	CodePreconditionRequired = "precondition_required"
 	CodeIDConflict           = "id_conflict"
@@ -160,5 +183,9 @@ const (
 	CodeSchemaUnknown        = "schema_unknown"
 	CodeFenced               = "fenced"
 	CodeStrict               = "strict_refused" // a strict section of which a record was not accepted
-	CodeInvalid              = "invalid_record"
+	CodeInvalid              = "invalid"        // a decision or number that breaks a rule: no note, no reason
 )
+
+// ReasonRequestReused is the Reason of the CodeConflict that answers a request
+// id whose first command had other content.
+const ReasonRequestReused = "idempotency_key_reused"

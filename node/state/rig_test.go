@@ -238,7 +238,11 @@ func words(res Result) string {
 				out += fmt.Sprintf("(%d v%d)", r.Offset, r.Version)
 			}
 		case StatusRejected:
-			out += fmt.Sprintf("(q%d)", r.Quarantine)
+			again := ""
+			if r.Refused {
+				again = "again "
+			}
+			out += fmt.Sprintf("(%sq%d)", again, r.Quarantine)
 		case StatusSequenceGap, StatusFenced, StatusAhead, StatusOverlap:
 			out += fmt.Sprintf("(%d)", r.Expected)
 		}

@@ -160,6 +160,7 @@ const (
 	runRefused  = 2 // value: quarantine number of the first, 0 for none
 	runStale    = 3
 	runOwned    = 4
+	runMissing  = 5
 )
 
 // run is count sequence numbers from first on with the same kind of answer; the
@@ -169,6 +170,21 @@ type run struct {
 	kind  byte
 	value uint64
 	count uint64
+}
+
+// status is the answer that the run's sequence numbers got.
+func (r *run) status() Status {
+	switch r.kind {
+	case runAccepted:
+		return StatusAccepted
+	case runStale:
+		return StatusStale
+	case runOwned:
+		return StatusKeyOwned
+	case runMissing:
+		return StatusNotFound
+	}
+	return StatusRejected
 }
 
 // producerRow is where a producer stands in a resource, with the run that still
