@@ -36,7 +36,7 @@ const (
 	secondBytes    = 32 << 10  // a second entry goes in flight only for this much
 	entriesFlying  = 2         // measured: more in flight is slower
 	commitTimeout  = 10 * time.Millisecond
-	maxAppend      = 64
+	maxAppend      = 16              // entries in one message: 4 MiB of full ones
 	noLeaderAfter  = 3 * time.Second // Propose answers ErrNoLeader at once after this long without one
 	resendAfter    = 3 * time.Second // without any result; doubles up to resendAtMost
 	resendAtMost   = time.Minute

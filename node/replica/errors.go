@@ -27,6 +27,11 @@ var (
 	// or the log does not reach back to it: entries would be skipped silently.
 	ErrStateBehind = errors.New("replica: the state is older than the log can make up for: " +
 		"restore this node's state directory, or remove the node's data and join it to the cluster again")
+	// ErrLogLost is returned when there is a state but raft's term is gone: the log
+	// directory was lost. An empty log must not vote, it has forgotten what this
+	// node acknowledged and whom it voted for.
+	ErrLogLost = errors.New("replica: the log directory is gone though the state is there: " +
+		"restore this node's log directory, or remove the node's data and join it to the cluster again")
 	// ErrRestart is returned when the node must be started again to go on safely; starting it is the whole cure.
 	ErrRestart = errors.New("replica: start this node again")
 	// ErrClockBack is returned when one node alone finds its clock more than five

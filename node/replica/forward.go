@@ -74,8 +74,17 @@ func openRemote(ctx context.Context, dial func(context.Context, string) (net.Con
 			}
 			return nil
 		},
-		close: func() { _ = conn.Close(); <-ended },
+		close: func() { cutConn(conn); <-ended },
 	}, nil
+}
+
+// cutConn ends a connection at once. TLS would first say farewell, and wait five
+// seconds for room to say it if the other end takes nothing.
+func cutConn(c net.Conn) {
+	if over, ok := c.(interface{ NetConn() net.Conn }); ok {
+		_ = over.NetConn().Close()
+	}
+	_ = c.Close()
 }
 
 // serveSections is the leader's end of another node's link.

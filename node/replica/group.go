@@ -2,6 +2,7 @@ package replica
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hutong-bus/hutong/node/state"
@@ -76,15 +77,32 @@ func (l *link) finish(g *group, err error) {
 	}
 }
 
+// dropPending forgets what of a group was not sent; its items lie side by side.
 func (l *link) dropPending(g *group) {
-	kept := l.pending[:0]
-	for _, it := range l.pending {
-		if it.g == g {
-			l.waiting -= len(it.section)
-			continue
-		}
-		kept = append(kept, it)
+	from := slices.IndexFunc(l.pending, func(it *item) bool { return it.g == g })
+	if from < 0 {
+		return
 	}
-	clear(l.pending[len(kept):])
-	l.pending = kept
+	to := from
+	for ; to < len(l.pending) && l.pending[to].g == g; to++ {
+		l.waiting -= len(l.pending[to].section)
+	}
+	if from == 0 { // usual, the oldest is given up first: nothing moves
+		clear(l.pending[:to])
+		l.pending = l.pending[to:]
+		return
+	}
+	l.pending = slices.Delete(l.pending, from, to)
+}
+
+// dropUnbegun ends every group of which nothing was sent, in one pass.
+func (l *link) dropUnbegun(err error) {
+	l.pending = slices.DeleteFunc(l.pending, func(it *item) bool {
+		if it.g.started {
+			return false
+		}
+		l.waiting -= len(it.section)
+		l.finish(it.g, err)
+		return true
+	})
 }

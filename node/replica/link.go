@@ -10,6 +10,9 @@ import (
 	"github.com/hutong-bus/hutong/schemas/record"
 )
 
+// linkTick is how often the link looks who leads.
+const linkTick = 50 * time.Millisecond
+
 // link brings this node's sections to the leader in order, and their results
 // back. Sections are numbered when they are sent, densely within a link epoch
 // that is fsynced before it is used. Whatever leaves doubt (another leader, a
@@ -19,7 +22,7 @@ import (
 // repetitions with the first values.
 //
 // add and abandon are called by proposers, onApplied by the FSM goroutine, run
-// owns the connection.
+// owns the connection, which only guard closes beside it.
 type link struct {
 	node         string
 	waitingBytes int
@@ -142,12 +145,14 @@ func (l *link) status() (resends uint64, waiting int) {
 // run keeps a link to whoever leads and sends on it, until ctx ends.
 func (l *link) run(ctx context.Context) {
 	var out *outbound
-	tick := time.NewTicker(50 * time.Millisecond)
+	var guards sync.WaitGroup
+	tick := time.NewTicker(linkTick)
 	defer tick.Stop()
 	defer func() {
 		if out != nil {
 			out.close()
 		}
+		guards.Wait()
 		l.shut()
 	}()
 	for {
@@ -162,12 +167,35 @@ func (l *link) run(ctx context.Context) {
 		case <-tick.C:
 		case <-ended:
 		}
+		before := out
 		if out = l.follow(ctx, out); out == nil {
 			continue
+		}
+		if out != before {
+			opened := out
+			// Stops when ctx ends, the leader changes or the connection ends.
+			guards.Go(func() { l.guard(ctx, opened) })
 		}
 		if err := l.pump(ctx, out); err != nil {
 			out.close()
 			out = nil
+		}
+	}
+}
+
+// guard closes a connection whose leader no longer leads, and at the end: run may
+// be held up in a send to a host that is gone without a word.
+func (l *link) guard(ctx context.Context, out *outbound) {
+	tick := time.NewTicker(linkTick)
+	defer tick.Stop()
+	defer out.close()
+	for l.leader() == out.leader {
+		select {
+		case <-ctx.Done():
+			return
+		case <-out.ended:
+			return
+		case <-tick.C:
 		}
 	}
 }
@@ -213,12 +241,7 @@ func (l *link) sawLeader(leader string) {
 		return
 	}
 	if time.Since(l.leaderAt) > l.noLeader {
-		for _, it := range append([]*item(nil), l.pending...) {
-			if !it.g.started {
-				l.dropPending(it.g)
-				l.finish(it.g, ErrNoLeader)
-			}
-		}
+		l.dropUnbegun(ErrNoLeader)
 	}
 }
 

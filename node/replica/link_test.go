@@ -320,6 +320,47 @@ func TestLinkAbandon(t *testing.T) {
 	})
 }
 
+// A group that is given up goes as a whole, and nothing beside it.
+func TestLinkAbandonInTheMiddle(t *testing.T) {
+	inLink(t, func(t *testing.T, l *linkTest) {
+		size := len(l.n.section("a1", 0))
+		l.end.out.window = size
+		l.propose("a1")
+		b, c, d := l.propose("b1", "b2"), l.propose("c1", "c2"), l.propose("d1")
+		for _, g := range []*group{c, b} {
+			if _, err := l.abandon(g, context.Canceled); !errors.Is(err, ErrPushback) {
+				t.Errorf("not sent: %v", err)
+			}
+		}
+		_, waiting := l.status()
+		want(t, "bytes that wait", waiting, 2*size)
+		l.result(state.Applied, 1, 1, 2)
+		want(t, "sent", l.end.take(), []string{"1.1 a1", "1.2 d1"})
+		l.result(state.Applied, 1, 2)
+		want(t, "d", codes(d), []state.Code{state.Applied})
+	})
+}
+
+// Without a leader those go home of whom nothing was sent; a group half sent stays.
+func TestLinkDropUnbegun(t *testing.T) {
+	inLink(t, func(t *testing.T, l *linkTest) {
+		size := len(l.n.section("a1", 0))
+		l.end.out.window = size
+		a, b := l.propose("a1", "a2"), l.propose("b1", "b2")
+		l.mu.Lock()
+		l.dropUnbegun(ErrNoLeader)
+		l.mu.Unlock()
+		<-b.done
+		want(t, "b's end", errors.Is(b.err, ErrNoLeader), true)
+		_, waiting := l.status()
+		want(t, "bytes that wait", waiting, 2*size)
+		l.result(state.Applied, 1, 1)
+		l.result(state.Applied, 1, 2)
+		want(t, "sent", l.end.take(), []string{"1.1 a1", "1.2 a2"})
+		want(t, "a", codes(a), []state.Code{state.Applied, state.Applied})
+	})
+}
+
 func TestLinkWithoutLeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &link{

@@ -56,7 +56,7 @@ type Replica struct {
 
 // Open checks what lies on disk, listens, and starts raft: it votes and applies
 // from here on; Run makes it propose. The log database and the machine stay the
-// caller's to close, after Close. It returns ErrConfig, ErrStateBehind,
+// caller's to close, after Close. It returns ErrConfig, ErrStateBehind, ErrLogLost,
 // ErrCorrupt, ErrClockBack, store.ErrUpgrade, or why it cannot listen.
 func Open(cfg Config, log *store.DB, m *state.Machine) (*Replica, error) {
 	return open(cfg, log, stateMachine{m})
@@ -116,42 +116,6 @@ func (r *Replica) openDisk(log *store.DB) (err error) {
 	return nil
 }
 
-// align compares newest snapshot, log and state before raft believes them: raft
-// takes the snapshot's index for applied without looking, and would append after
-// a gap that an interrupted install left in the log.
-func (r *Replica) align() error {
-	snap, ok, err := r.snaps.newest()
-	if err != nil {
-		return err
-	}
-	applied, _, _ := r.m.Applied()
-	first, last := r.logs.first, r.logs.last
-	switch {
-	case ok && snap.Index > applied:
-		return fmt.Errorf("%w (state at %d, snapshot at %d)", ErrStateBehind, applied, snap.Index)
-	case !ok && applied > last:
-		return fmt.Errorf("%w: the state stands at entry %d but the log ends at %d", ErrCorrupt, applied, last)
-	case !ok && first > 1, ok && first > snap.Index+1:
-		return fmt.Errorf("%w (log begins at %d, snapshot at %d)", ErrStateBehind, first, snap.Index)
-	}
-	if ok && first != 0 {
-		stale := last < snap.Index
-		if first <= snap.Index && snap.Index <= last {
-			var l raft.Log
-			if err := r.logs.GetLog(snap.Index, &l); err != nil {
-				return err
-			}
-			stale = l.Term != snap.Term
-		}
-		if stale { // an install was interrupted before raft emptied the log
-			if err := r.logs.DeleteRange(first, last); err != nil {
-				return err
-			}
-		}
-	}
-	return r.logs.check(snap.Index)
-}
-
 func (r *Replica) openNetwork() (err error) {
 	if r.port, err = listen(&r.cfg); err != nil {
 		return err
@@ -201,10 +165,7 @@ func (r *Replica) openRaft() (err error) {
 	c.Logger = logger
 	c.NoLegacyTelemetry = true
 	if r.cfg.Bootstrap {
-		err := raft.BootstrapCluster(c, r.logs, r.stable, r.snaps, r.trans, raft.Configuration{Servers: []raft.Server{
-			{Suffrage: raft.Voter, ID: c.LocalID, Address: raft.ServerAddress(r.port.Addr().String())},
-		}})
-		if err != nil && !errors.Is(err, raft.ErrCantBootstrap) {
+		if err := r.bootstrap(c); err != nil {
 			return fmt.Errorf("make the cluster: %w", err)
 		}
 	}
@@ -228,18 +189,6 @@ func remind(ch chan struct{}) {
 	case ch <- struct{}{}:
 	default:
 	}
-}
-
-// checkClock asks when one node alone finds its clock far behind its log.
-func (r *Replica) checkClock() error {
-	if voters := r.voters(); len(voters) != 1 || voters[0] != r.cfg.NodeID || r.cfg.AcceptClock {
-		return nil
-	}
-	back := time.Duration(r.clock.logNow()-r.cfg.Clock().UnixMilli()) * time.Millisecond
-	if back > clockBackMax {
-		return fmt.Errorf("%w: by %s", ErrClockBack, back.Round(time.Second))
-	}
-	return nil
 }
 
 // fail stops the node with the first cause, which Run returns.

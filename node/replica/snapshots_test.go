@@ -49,9 +49,18 @@ func openStill(t *testing.T, fs store.FS) *still {
 	}}
 }
 
+// heard keeps raft's term, as raft does before it stores an entry or an install.
+func (s *still) heard(term uint64) {
+	s.t.Helper()
+	if err := (stableStore{s.log}).SetUint64([]byte("CurrentTerm"), term); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
 // apply puts payloads through log and machine, one entry each.
 func (s *still) apply(payloads ...string) {
 	s.t.Helper()
+	s.heard(1)
 	n := &node{t: s.t, id: "n1"}
 	for _, p := range payloads {
 		_, last := s.logs.bounds()
@@ -116,6 +125,7 @@ func (s *still) archive(id string) (*raft.SnapshotMeta, []byte) {
 // receive is an install up to the closing of the sink: what raft does before Restore.
 func (s *still) receive(meta *raft.SnapshotMeta, archive []byte) (raft.SnapshotSink, error) {
 	s.t.Helper()
+	s.heard(meta.Term)
 	k, err := s.snap.Create(1, meta.Index, meta.Term, meta.Configuration, meta.ConfigurationIndex, nil)
 	if err != nil {
 		return nil, err
@@ -151,7 +161,7 @@ func (s *still) power(mem *store.MemFS) {
 
 // align is what Open does before raft starts.
 func (s *still) align() error {
-	r := &Replica{m: s.m, logs: s.logs, snaps: s.snap}
+	r := &Replica{m: s.m, logs: s.logs, snaps: s.snap, stable: stableStore{s.log}}
 	return r.align()
 }
 
@@ -391,31 +401,39 @@ func TestAlign(t *testing.T) {
 	}
 	tests := []struct {
 		name        string
+		term        uint64 // raft's, 0 none
 		applied     uint64
 		first, last uint64 // log, all of term 1
 		snap        *snapshotMeta
 		want        error
 		after       [2]uint64
 	}{
-		{"new", 0, 0, 0, nil, nil, [2]uint64{}},
-		{"usual", 7, 1, 9, nil, nil, [2]uint64{1, 9}},
-		{"usual with snapshot", 8, 3, 9, meta(5, 1), nil, [2]uint64{3, 9}},
-		{"log begins after the snapshot", 8, 6, 9, meta(5, 1), nil, [2]uint64{6, 9}},
-		{"state lost", 0, 3, 9, meta(5, 1), ErrStateBehind, [2]uint64{3, 9}},
-		{"state behind the snapshot", 4, 3, 9, meta(5, 1), ErrStateBehind, [2]uint64{3, 9}},
-		{"log lost", 7, 0, 0, nil, ErrCorrupt, [2]uint64{}},
-		{"log ends before the state", 7, 1, 5, nil, ErrCorrupt, [2]uint64{1, 5}},
-		{"log begins late", 7, 3, 9, nil, ErrStateBehind, [2]uint64{3, 9}},
-		{"gap after the snapshot", 8, 7, 9, meta(5, 1), ErrStateBehind, [2]uint64{7, 9}},
-		{"installed, old log below", 8, 1, 4, meta(5, 1), nil, [2]uint64{}},
-		{"installed, log of another term", 8, 1, 9, meta(5, 2), nil, [2]uint64{}},
-		{"installed ahead of the snapshot", 8, 0, 0, meta(5, 1), nil, [2]uint64{}},
+		{"new", 0, 0, 0, 0, nil, nil, [2]uint64{}},
+		{"usual", 2, 7, 1, 9, nil, nil, [2]uint64{1, 9}},
+		{"usual with snapshot", 2, 8, 3, 9, meta(5, 1), nil, [2]uint64{3, 9}},
+		{"log begins after the snapshot", 2, 8, 6, 9, meta(5, 1), nil, [2]uint64{6, 9}},
+		{"state lost", 2, 0, 3, 9, meta(5, 1), ErrStateBehind, [2]uint64{3, 9}},
+		{"state behind the snapshot", 2, 4, 3, 9, meta(5, 1), ErrStateBehind, [2]uint64{3, 9}},
+		{"log emptied, no snapshot", 2, 7, 0, 0, nil, ErrCorrupt, [2]uint64{}},
+		{"log lost", 0, 7, 0, 0, nil, ErrLogLost, [2]uint64{}},
+		{"log lost, snapshot", 0, 7, 0, 0, meta(5, 1), ErrLogLost, [2]uint64{}},
+		{"log and state lost, snapshot", 0, 0, 0, 0, meta(5, 1), ErrLogLost, [2]uint64{}},
+		{"term, nothing else", 1, 0, 0, 0, nil, nil, [2]uint64{}},
+		{"log ends before the state", 2, 7, 1, 5, nil, ErrCorrupt, [2]uint64{1, 5}},
+		{"log begins late", 2, 7, 3, 9, nil, ErrStateBehind, [2]uint64{3, 9}},
+		{"gap after the snapshot", 2, 8, 7, 9, meta(5, 1), ErrStateBehind, [2]uint64{7, 9}},
+		{"installed, old log below", 2, 8, 1, 4, meta(5, 1), nil, [2]uint64{}},
+		{"installed, log of another term", 2, 8, 1, 9, meta(5, 2), nil, [2]uint64{}},
+		{"installed ahead of the snapshot", 2, 8, 0, 0, meta(5, 1), nil, [2]uint64{}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			s := openStill(t, store.NewMemFS())
 			defer s.close()
 			s.m.index = tt.applied
+			if tt.term != 0 {
+				s.heard(tt.term)
+			}
 			if tt.first != 0 {
 				fill(t, s.logs, tt.first, tt.last)
 			}
