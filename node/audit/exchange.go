@@ -16,7 +16,8 @@ func (c *checker) deliveries() {
 	}
 	var names []string
 	for _, l := range c.order {
-		if (l.Type == DeliveryDelivered || l.Type == DeliveryAcknowledged) && !slices.Contains(names, l.Subscription) {
+		awaited := l.Type == SubscriptionCreated && l.Resource == c.e.Resource && l.First <= c.lastOffset() && !c.deleted(l)
+		if (awaited || l.Type == DeliveryDelivered || l.Type == DeliveryAcknowledged) && !slices.Contains(names, l.Subscription) {
 			names = append(names, l.Subscription)
 		}
 	}
@@ -29,8 +30,23 @@ func (c *checker) deliveries() {
 		c.r.claim(ClaimDeliveries, Valid, "文件中没有投递", "there is no delivery in the file")
 		return
 	}
-	c.r.claim(ClaimDeliveries, Valid, fmt.Sprintf("%d 个订阅的投递区间相接,确认都有投递在前", len(names)),
-		fmt.Sprintf("ranges of %d subscriptions join, every acknowledgement follows a delivery", len(names)))
+	c.r.claim(ClaimDeliveries, Valid, fmt.Sprintf("所示 %d 个订阅的投递区间相接,确认都有投递在前;有无别的订阅,文件证明不了", len(names)),
+		fmt.Sprintf("ranges of the %d subscriptions shown join, every acknowledgement follows a delivery; whether there are others the file cannot show", len(names)))
+}
+
+// lastOffset is the offset of the last version in the file, 0 without one.
+func (c *checker) lastOffset() uint64 {
+	if len(c.chained) == 0 {
+		return 0
+	}
+	return c.chained[len(c.chained)-1].item.Offset
+}
+
+// deleted reports whether the file shows the end of a subscription after its beginning: then nothing more is awaited.
+func (c *checker) deleted(created Leaf) bool {
+	return slices.ContainsFunc(c.order, func(l Leaf) bool {
+		return l.Type == SubscriptionDeleted && l.Subscription == created.Subscription && l.I > created.I
+	})
 }
 
 // deliveryItems checks items against the inner roots of their leaves, and openings of projections.
@@ -204,9 +220,16 @@ func (g grantState) covers(delivery Leaf) bool {
 // grants checks that no delivery lies outside its grant as far as the file shows it.
 func (c *checker) grants() {
 	grants := map[string]grantState{}
-	shown, missing := 0, []string{}
+	revisions := map[string]map[uint64]bool{} // shown, by grant
+	shown, missing, unseen := 0, []string{}, []string{}
 	for _, l := range c.order {
 		g := grants[l.Grant]
+		if strings.HasPrefix(l.Type, "grant.") && l.GrantRevision != 0 {
+			if revisions[l.Grant] == nil {
+				revisions[l.Grant] = map[uint64]bool{}
+			}
+			revisions[l.Grant][l.GrantRevision] = true
+		}
 		switch l.Type {
 		case GrantApproved:
 			grants[l.Grant] = grantState{approved: true, revision: l.GrantRevision, from: l.T}
@@ -220,6 +243,10 @@ func (c *checker) grants() {
 				return
 			case g.approved:
 				shown++
+				at := fmt.Sprintf("%s(%d)", l.Grant, l.GrantRevision)
+				if l.GrantRevision > g.revision && !revisions[l.Grant][l.GrantRevision] && !slices.Contains(unseen, at) {
+					unseen = append(unseen, at)
+				}
 			case l.Grant != "" && !slices.Contains(missing, l.Grant):
 				missing = append(missing, l.Grant)
 			}
@@ -228,7 +255,13 @@ func (c *checker) grants() {
 	if shown == 0 && len(missing) == 0 {
 		return
 	}
-	zh, en := fmt.Sprintf("%d 次投递在所示授权之内", shown), fmt.Sprintf("%d deliveries lie within the grants shown", shown)
+	zh := fmt.Sprintf("%d 次投递在所示授权之内;授权有无未示出的撤销,文件证明不了", shown)
+	en := fmt.Sprintf("%d deliveries lie within the grants shown; whether a grant was revoked beside what is shown the file cannot show", shown)
+	if len(unseen) > 0 {
+		list := strings.Join(unseen, " ")
+		c.r.claim(ClaimGrants, NotCovered, "有投递依授权的较新修订 "+list+",该修订不在文件中", "deliveries were made under a newer revision of a grant, "+list+", which is not in the file")
+		return
+	}
 	if len(missing) > 0 {
 		list := strings.Join(missing, " ")
 		zh += ";授权 " + list + " 的批准不在文件中"
@@ -274,6 +307,13 @@ func (c *checker) objects() {
 func (c *checker) receipts() {
 	for i, msg := range c.e.Receipts {
 		r, _, err := OpenReceipt(msg, c.trust)
+		unknown := false
+		if err != nil && c.byStrangers(msg) {
+			if text, bad := tlog.NoteText(msg); bad == nil {
+				r, err = ParseReceipt(text)
+				unknown = true
+			}
+		}
 		if err != nil {
 			c.fail(ClaimReceipts, fmt.Sprintf("回执 %d 不合格式,或不是信任的节点所签", i), fmt.Sprintf("receipt %d is malformed or not signed by a trusted node", i))
 			return
@@ -286,10 +326,25 @@ func (c *checker) receipts() {
 			c.fail(ClaimReceipts, fmt.Sprintf("回执 %d 与叶 %d 不符", i, r.Leaf), fmt.Sprintf("receipt %d does not match leaf %d", i, r.Leaf))
 			return
 		}
+		if unknown {
+			c.r.claim(ClaimReceipts, NotCovered, fmt.Sprintf("回执 %d 为信任文件不认识的节点所签,请取新的信任文件", i),
+				fmt.Sprintf("receipt %d is signed by a node the trust file does not know; get a newer trust file", i))
+			return
+		}
 	}
 	if n := len(c.e.Receipts); n > 0 {
 		c.r.claim(ClaimReceipts, Valid, fmt.Sprintf("%d 张回执与叶相符", n), fmt.Sprintf("%d match their leaves", n))
 	}
+}
+
+// bounds says what a file proves and what no file can: it shows leaves of a prefix of the log, and whoever passed it
+// on may have left others of the same prefix out.
+func bounds(size, last uint64) (zh, en string) {
+	zh = fmt.Sprintf("只证明文件所示的内容,所示各叶在日志的前 %d 叶之内;文件证明不了没有别的:这 %d 叶之内未在文件中示出的叶(第 %d 版以后的版本、授权的撤销、别的订阅)不能由它排除,此后发生的事也不在其内。"+
+		"要确知没有遗漏,请与发布部门的连续版本号核对,或另取一份新的证据包,或核对日志的完整导出", size, size, last)
+	en = fmt.Sprintf("prefix as of size %d: only what the file shows is proven. It does not prove that there is nothing else: leaves within these %d that the file does not show (versions after %d, revocations, other subscriptions) are not excluded by it, and nothing later is in it. "+
+		"To be sure, compare with the publisher's dense versions, with a fresh evidence file, or with the full export of the log", size, size, last)
+	return zh, en
 }
 
 // end says where the evidence ends: a prefix of the log always, closed if every subscription in it has come through.
@@ -306,17 +361,16 @@ func (c *checker) end() {
 		return
 	}
 	k := c.last()
-	zh := fmt.Sprintf("所证为日志的前 %d 叶;此后发生的事(包括第 %d 版以后的版本)不在其内,须以更新的检查点再取证", c.r.Size, k)
-	en := fmt.Sprintf("prefix as of size %d: what happened later (versions after %d included) is not in it; ask again under a newer checkpoint", c.r.Size, k)
+	zh, en := bounds(c.r.Size, k)
 	switch {
 	case len(c.r.Subscriptions) == 0:
-		zh, en = "没有投递在案;"+zh, "no delivery is on file; "+en
+		zh, en = "文件中没有投递;"+zh, "the file shows no delivery; "+en
 	case c.r.Closed:
-		zh, en = fmt.Sprintf("交换已闭合:文件中 %d 个订阅都确认了第 %d 版;", len(c.r.Subscriptions), k)+zh,
-			fmt.Sprintf("exchange closed: all %d subscriptions in the file acknowledged version %d; ", len(c.r.Subscriptions), k)+en
+		zh, en = fmt.Sprintf("就文件所示,交换已闭合:所示 %d 个订阅都确认了所示最后一版(第 %d 版);", len(c.r.Subscriptions), k)+zh,
+			fmt.Sprintf("exchange closed as far as the file shows: all %d subscriptions shown acknowledged the last version shown, %d; ", len(c.r.Subscriptions), k)+en
 	case len(open) > 0:
 		list := strings.Join(open, " ")
-		zh, en = "交换未闭合:订阅 "+list+" 尚未确认最后一版;"+zh, "exchange not closed: subscription "+list+" has not acknowledged the last version; "+en
+		zh, en = "交换未闭合:订阅 "+list+" 尚未确认所示最后一版;"+zh, "exchange not closed: subscription "+list+" has not acknowledged the last version shown; "+en
 	}
 	c.r.EndZh, c.r.EndEn = plain(zh), plain(en)
 }

@@ -8,19 +8,22 @@ import (
 	"github.com/hutong-bus/hutong/node/tlog"
 )
 
-// Verdict is the outcome of a verification. The zero value is Valid.
+// Verdict is the outcome of a verification. The zero value is Unknown, which passes nowhere.
 type Verdict uint8
 
 // Verdicts, in rising order of what they override.
 const (
-	Valid      Verdict = iota // everything in the file is proven
+	Unknown    Verdict = iota // nothing was verified
+	Valid                     // everything in the file is proven
 	NotCovered                // nothing is false, but something is not (yet) under a cosigned checkpoint, or absent
 	Invalid                   // something does not hold
 )
 
-// String is "valid", "not covered" or "invalid".
+// String is "unknown", "valid", "not covered" or "invalid".
 func (v Verdict) String() string {
 	switch v {
+	case Unknown:
+		return "unknown"
 	case Valid:
 		return "valid"
 	case NotCovered:
@@ -34,7 +37,7 @@ func (v Verdict) String() string {
 // MarshalText writes String.
 func (v Verdict) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
 
-// ExitCode is the exit code of hutongctl audit verify (CONTRACT §3): 0, 4 or 2.
+// ExitCode is the exit code of hutongctl audit verify (CONTRACT §3): 0, 4 or 2; 1 for Unknown.
 func (v Verdict) ExitCode() int {
 	switch v {
 	case Valid:
@@ -85,7 +88,8 @@ var claimTitles = map[string][2]string{
 }
 
 // Report is what a verification found. Everything in it but Verdict, Claims and what they speak of comes from the
-// file and holds only as far as the verdict does.
+// file and holds only as far as the verdict does. For and At are what the file says of itself: nothing in the log
+// proves them, whatever the verdict; Unverified names them for readers of the JSON.
 type Report struct {
 	Verdict Verdict `json:"verdict"`
 	Claims  []Claim `json:"claims"`
@@ -95,8 +99,10 @@ type Report struct {
 	Cosigned tlog.CosignatureTimes `json:"cosigned"`
 	Resource string                `json:"resource"`
 	Key      string                `json:"key,omitempty"` // "" while sealed
-	For      string                `json:"for,omitempty"`
-	At       int64                 `json:"at"` // Unix milliseconds, as the file says
+	For      string                `json:"for,omitempty"` // not verified
+	At       int64                 `json:"at"`            // Unix milliseconds, not verified
+
+	Unverified []string `json:"unverified"` // members of the report that no proof covers
 
 	Records       []ReportRecord       `json:"records"`
 	Subscriptions []ReportSubscription `json:"subscriptions"`
@@ -104,7 +110,7 @@ type Report struct {
 	Opened        int                  `json:"opened"` // commitments shown
 	Sealed        int                  `json:"sealed"` // commitments without opening
 
-	Closed bool   `json:"closed"` // every subscription in the file has acknowledged the last version
+	Closed bool   `json:"closed"` // every subscription in the file has acknowledged the last version in it
 	EndZh  string `json:"end_zh"` // where the evidence ends
 	EndEn  string `json:"end_en"`
 }
@@ -132,7 +138,7 @@ type ReportSubscription struct {
 	Filtered     []uint64 `json:"filtered"`     // versions proven to have been passed over
 	Acknowledged []uint64 `json:"acknowledged"` // versions in an acknowledged range
 	Projections  []string `json:"projections"`  // opened, in order of delivery
-	Closed       bool     `json:"closed"`       // the last version is acknowledged
+	Closed       bool     `json:"closed"`       // the last version in the file is acknowledged
 
 	passed []uint64 // versions in any range, delivered or filtered
 }
@@ -147,15 +153,25 @@ func (r Report) Text(lang string) string {
 		return e
 	}
 	var b strings.Builder
-	verdict := map[Verdict][2]string{
+	verdict, known := map[Verdict][2]string{
 		Valid: {"有效", "VALID"}, NotCovered: {"未覆盖", "NOT COVERED"}, Invalid: {"无效", "INVALID"},
 	}[r.Verdict]
+	if !known {
+		return say("证据包核验结论:未核验\n", "Evidence: NOT VERIFIED\n")
+	}
 	fmt.Fprintf(&b, say("证据包核验结论:%s\n", "Evidence: %s\n"), say(verdict[0], verdict[1]))
 	key := r.Key
 	if key == "" {
 		key = say("(已封存)", "(sealed)")
 	}
 	fmt.Fprintf(&b, say("数据资源 %s,业务主键 %s\n", "Resource %s, key %s\n"), plain(r.Resource), plain(key))
+	if r.For != "" || r.At != 0 {
+		whom := r.For
+		if whom == "" {
+			whom = say("(未写明)", "(nobody named)")
+		}
+		fmt.Fprintf(&b, say("文件自称(未予核验):为 %s 取证于 %s\n", "The file says of itself (not verified): made for %s at %s\n"), plain(whom), FormatTime(r.At))
+	}
 	if r.Log != "" {
 		fmt.Fprintf(&b, say("日志 %s,检查点含 %d 叶\n", "Log %s, checkpoint of %d leaves\n"), plain(r.Log), r.Size)
 	}
@@ -213,9 +229,9 @@ func (r Report) list(b *strings.Builder, say func(z, e string) string) {
 		b.WriteString(say("投递:\n", "Deliveries:\n"))
 	}
 	for _, s := range r.Subscriptions {
-		state := say("未全部确认", "not all acknowledged")
+		state := say("未确认文件中最后一版", "last version shown not acknowledged")
 		if s.Closed {
-			state = say("已确认至最后一版", "acknowledged through the last version")
+			state = say("已确认至文件中最后一版", "acknowledged through the last version shown")
 		}
 		fmt.Fprintf(b, say("  订阅 %s(%s,授权 %s):已投递版本 %v,过滤 %v,已确认 %v,%s\n",
 			"  subscription %s (%s, grant %s): delivered %v, filtered %v, acknowledged %v, %s\n"),

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/hutong-bus/hutong/node/tlog"
@@ -23,7 +24,7 @@ func Verify(r io.ReaderAt, size int64, trust tlog.Trust) (Report, error) {
 		if refused, ok := errors.AsType[*archiveError](err); ok {
 			zh, en = refused.zh, refused.en
 		}
-		rep := Report{}
+		rep := Report{Unverified: []string{"for", "at"}}
 		rep.claim(ClaimContainer, Invalid, zh, en)
 		return rep, nil
 	}
@@ -51,7 +52,7 @@ func (f *failingReader) ReadAt(p []byte, off int64) (int, error) {
 // Check judges evidence with nothing but a trust file. It returns tlog.ErrTrust if that cannot be used.
 func Check(e Evidence, trust tlog.Trust) (Report, error) {
 	c := &checker{e: e, trust: trust, leaves: map[uint64]Leaf{}}
-	c.r = Report{Log: e.Log, Resource: e.Resource, For: e.For, At: e.At}
+	c.r = Report{Log: e.Log, Resource: e.Resource, For: e.For, At: e.At, Unverified: []string{"for", "at"}}
 	c.r.claim(ClaimContainer, Valid, "结构完整", "well-formed")
 	if err := c.checkpoint(); err != nil {
 		return Report{}, err
@@ -72,7 +73,11 @@ func Check(e Evidence, trust tlog.Trust) (Report, error) {
 	return c.r, nil
 }
 
+// claim adds a claim and raises the verdict to its own. A verdict nobody set is none to rely on.
 func (r *Report) claim(name string, v Verdict, zh, en string) {
+	if v == Unknown {
+		v = Invalid
+	}
 	r.Claims = append(r.Claims, Claim{Name: name, Verdict: v, Zh: plain(zh), En: plain(en)})
 	r.Verdict = max(r.Verdict, v)
 }
@@ -84,7 +89,8 @@ type checker struct {
 	trust   tlog.Trust
 	r       Report
 	head    tlog.Checkpoint
-	proven  bool            // head holds by the trust file
+	signed  bool            // head is signed by the log of the trust file; the quorum has its own claim
+	stale   []string        // cosigners of the checkpoint whose keys the trust file does not know
 	leaves  map[uint64]Leaf // by index
 	order   []Leaf          // ascending by index
 	chained []version       // versions 1..k, filled by chain
@@ -111,6 +117,11 @@ func (c *checker) checkpoint() error {
 	}
 	head, times, err := c.trust.Check(c.e.Checkpoint)
 	c.r.Cosigned = times
+	c.stale = strangers(c.e.Checkpoint, c.trust)
+	short := errors.Is(err, tlog.ErrQuorum) // then the log's own signature holds
+	if short && len(c.stale) > 0 {
+		head, err = signedHead(c.e.Checkpoint)
+	}
 	switch {
 	case errors.Is(err, tlog.ErrTrust):
 		return fmt.Errorf("verify evidence: %w", err)
@@ -130,12 +141,32 @@ func (c *checker) checkpoint() error {
 			fmt.Sprintf("the file says log %q, the checkpoint is of %q", c.e.Log, head.Origin))
 		return nil
 	}
-	c.head, c.proven = head, true
+	c.head, c.signed = head, true
 	c.r.Size = head.Size
 	c.r.claim(ClaimLog, Valid, "日志已签名,且在信任文件中", "signed by a log of the trust file")
+	if short {
+		list, n, of := strings.Join(c.stale, " "), len(times), len(c.trust.Witnesses)
+		c.r.claim(ClaimQuorum, NotCovered,
+			fmt.Sprintf("信任文件早于现有节点,请取新的信任文件并当面核对指纹:检查点有信任文件不认识的签名者 %s,认识的 %d 个中只有 %d 个签名;在此之前不能排除是伪造", list, of, n),
+			fmt.Sprintf("the trust file is older than the present nodes; get a newer one and compare its fingerprints in person: the checkpoint carries cosigners it does not know (%s), and %d of the %d it knows; until then a forgery is not excluded", list, n, of))
+		return nil
+	}
 	c.r.claim(ClaimQuorum, Valid, fmt.Sprintf("%d 个签名者,符合信任文件的要求", len(times)),
 		fmt.Sprintf("%d cosigners, as the trust file asks", len(times)))
 	return nil
+}
+
+// signedHead reads the checkpoint of a note whose signatures were looked at before.
+func signedHead(note []byte) (tlog.Checkpoint, error) {
+	text, err := tlog.NoteText(note)
+	if err != nil {
+		return tlog.Checkpoint{}, fmt.Errorf("read checkpoint: %w", err)
+	}
+	head, err := tlog.ParseCheckpoint(text)
+	if err != nil {
+		return tlog.Checkpoint{}, fmt.Errorf("read checkpoint: %w", err)
+	}
+	return head, nil
 }
 
 // readLeaves parses the leaves; without them nothing else can be judged.
@@ -162,7 +193,7 @@ func (c *checker) readLeaves() bool {
 
 // inclusion checks that each leaf leads to the root of the checkpoint.
 func (c *checker) inclusion() {
-	if !c.proven {
+	if !c.signed {
 		return // the fault of the checkpoint has been named
 	}
 	var pending []string
@@ -246,6 +277,13 @@ func (c *checker) records() {
 		}
 		c.chained = append(c.chained, version{item: item, leaf: l, proof: p})
 	}
+	for _, l := range c.order { // what is of no version in the file has lost its version
+		if l.Type == SubmissionAccepted && !slices.ContainsFunc(c.e.Records, func(p RecordProof) bool { return p.Leaf == l.I }) {
+			c.r.claim(ClaimRecords, NotCovered, fmt.Sprintf("接收叶 %d 在文件中,其中的版本却不在", l.I),
+				fmt.Sprintf("the acceptance leaf %d is in the file, but no version in it is", l.I))
+			return
+		}
+	}
 	c.r.claim(ClaimRecords, Valid, fmt.Sprintf("%d 项都在各自的接收叶之内", len(c.chained)),
 		fmt.Sprintf("%d items lie in their acceptance leaves", len(c.chained)))
 }
@@ -283,7 +321,8 @@ func (c *checker) chain() {
 			fmt.Sprintf("versions %d to %d without a gap, but versions 1 to %d are not in the file", first.Version, last, first.Version-1))
 		return
 	}
-	zh, en := fmt.Sprintf("第 1 至 %d 版连续无缺", last), fmt.Sprintf("versions 1 to %d without a gap", last)
+	zh := fmt.Sprintf("第 1 至 %d 版连续无缺;有无第 %d 版,文件证明不了", last, last+1)
+	en := fmt.Sprintf("versions 1 to %d without a gap; whether there is a version %d the file cannot show", last, last+1)
 	if !linked && !c.sameKey() {
 		zh += ";主键封存,各版同属一个主键未予证明"
 		en += "; keys are sealed, that all versions are of one key is not shown"

@@ -42,7 +42,7 @@ type Record struct {
 	AcceptedAt      int64 // ms
 	Department      string
 	SchemaVersion   uint32
-	Reason          string // of a withdrawal
+	Reason          string // of a withdrawal, as policy.Reason gives it
 	Data            []byte // projection in compact form, may share memory with the stored body; nil for a withdrawal
 }
 
@@ -169,7 +169,7 @@ func (m *maker) skip(next uint64) {
 }
 
 // project is the record as it leaves and the bytes its delivery item commits to:
-// the projected data, or the reason of a withdrawal. nil bytes: it is filtered.
+// the projected data, or the reason of a withdrawal as this recipient is told it. nil bytes: it is filtered.
 func (m *maker) project(r *Stored) (Record, []byte, error) {
 	view, err := m.views(r.SchemaVersion)
 	if err != nil {
@@ -183,8 +183,8 @@ func (m *maker) project(r *Stored) (Record, []byte, error) {
 		Department: r.Department, SchemaVersion: r.SchemaVersion,
 	}
 	if r.Op == record.Withdraw {
-		out.Reason = r.Reason
-		return out, append([]byte{}, r.Reason...), nil
+		out.Reason = policy.Reason(view, r.Reason)
+		return out, append([]byte{}, out.Reason...), nil
 	}
 	out.Data, err = policy.Project(view, r.Body)
 	return out, out.Data, err

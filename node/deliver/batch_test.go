@@ -24,11 +24,11 @@ func views(t testing.TB) Views {
 	t.Helper()
 	r := schemas.Resource{Resource: "a.b", Sharing: schemas.SharingUnconditional}
 	g := policy.Grant{Grant: "g", Resource: "a.b", Fields: policy.OnlyFields("a")}
-	one, err := policy.GrantView(r, annotated{{Pointer: []string{"a"}}, {Pointer: []string{"secret"}, Sharing: schemas.SharingWithheld}}, g)
+	one, err := policy.GrantView(r, annotated{{Pointer: []string{"a"}}, {Pointer: []string{"secret"}, Sharing: schemas.SharingWithheld}}, nil, g)
 	if err != nil {
 		t.Fatal(err)
 	}
-	two, err := policy.GrantView(r, annotated{{Pointer: []string{"b"}}}, g)
+	two, err := policy.GrantView(r, annotated{{Pointer: []string{"b"}}}, nil, g)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,10 +179,21 @@ func TestRecordOnItsWay(t *testing.T) {
 	}
 	want := []Record{
 		{Offset: 1, Version: 7, Key: "k1", Op: record.Upsert, OccurredAt: 5, AcceptedAt: 6, Department: "spj", SchemaVersion: 1, Data: []byte(`{"a":1}`)},
-		{Offset: 2, Version: 1, Key: "k2", Op: record.Withdraw, SchemaVersion: 1, Reason: "重复报送"},
+		{Offset: 2, Version: 1, Key: "k2", Op: record.Withdraw, SchemaVersion: 1, Reason: policy.ReasonHidden}, // the grant is of one field
 	}
 	if diff := cmp.Diff(want, b.Records); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+	audited(t, order(0, 0, 2), b)
+
+	all, err := policy.GrantView(schemas.Resource{Resource: "a.b", Sharing: schemas.SharingUnconditional}, annotated{{Pointer: []string{"a"}}, {Pointer: []string{"secret"}, Sharing: schemas.SharingWithheld}}, nil,
+		policy.Grant{Grant: "g", Resource: "a.b", Fields: policy.AllFields()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err = Make(order(0, 0, 2), records, true, func(uint32) (*policy.View, error) { return all, nil })
+	if err != nil || b.Records[1].Reason != "重复报送" {
+		t.Errorf("a grant of all fields is told %+v, %v", b.Records, err)
 	}
 	audited(t, order(0, 0, 2), b)
 

@@ -252,11 +252,11 @@ func TestProjectProperty(t *testing.T) {
 		if err != nil {
 			t.Fatalf("seed %d: generator wrote %s: %v", seed, b.String(), err)
 		}
-		granted, err := GrantView(r, s, g)
+		granted, err := GrantView(r, s, nil, g)
 		if err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
-		portal, err := PortalView(r, s, decided)
+		portal, err := PortalView(r, s, nil, decided)
 		if err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}

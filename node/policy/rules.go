@@ -102,6 +102,71 @@ func compileRules(r schemas.Resource, s Schema) (ruleSet, error) {
 	return set, set.checkKey(r)
 }
 
+// strictRules joins the rules of a record's own schema version with those of the
+// resource's newest, the stricter word winning at each path. Where newest is nil
+// there are only those of s.
+func strictRules(r schemas.Resource, s, newest Schema) (ruleSet, error) {
+	own, err := compileRules(r, s)
+	if err != nil || newest == nil {
+		return own, err
+	}
+	now, err := compileRules(r, newest)
+	if err != nil {
+		return ruleSet{}, err
+	}
+	return ruleSet{root: strictest(own.root, now.root)}, nil
+}
+
+// strictest is the rule that allows only what both allow. A path that one of them
+// does not have stands in it under what was said above it: nothing withheld by
+// either passes, and nothing that either does not name for the portal. Which
+// fields there are to be granted is for own alone.
+func strictest(own, now *rule) *rule {
+	n := &rule{
+		class: max(own.class, now.class),
+		portal: portal{
+			named:   own.portal.named && now.portal.named,
+			never:   own.portal.never || now.portal.never,
+			decided: own.portal.decided || now.portal.decided,
+			masked:  own.portal.masked || now.portal.masked,
+		},
+		masks:       union(own.masks, now.masks),
+		portalMasks: union(own.portalMasks, now.portalMasks),
+		declared:    own.declared,
+	}
+	for _, from := range []map[string]*rule{own.kids, now.kids} {
+		for name := range from {
+			if n.kids[name] != nil {
+				continue
+			}
+			if n.kids == nil {
+				n.kids = make(map[string]*rule)
+			}
+			n.kids[name] = strictest(own.below(name), now.below(name))
+		}
+	}
+	return n
+}
+
+// below is the rule of a member; where there is none, what was said above it.
+func (n *rule) below(name string) *rule {
+	if kid := n.kids[name]; kid != nil {
+		return kid
+	}
+	return &rule{class: n.class, portal: n.portal, masks: n.masks, portalMasks: n.portalMasks}
+}
+
+// union is the masks of a, then those of b that a does not have.
+func union(a, b []string) []string {
+	out := slices.Clone(a)
+	for _, m := range b {
+		if !slices.Contains(out, m) {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
 // checkKey refuses a resource whose key tells what policy hides: keys go to every
 // recipient as they are. (Entries of a feed are named without them, so a mask for
 // the portal only does no harm.)

@@ -9,7 +9,10 @@ import (
 // View is the compiled answer to one question: what of a record of this resource
 // and schema version may this recipient have? It is immutable. The zero View
 // keeps nothing.
-type View struct{ root *keeper }
+type View struct {
+	root   *keeper
+	reason bool // a free text about the whole record may be shown, too; see Reason
+}
 
 // keeper is the answer for one field and all below it.
 type keeper struct {
@@ -41,13 +44,15 @@ func (k *keeper) any() bool {
 	return false
 }
 
-// GrantView compiles what the grant covers under this schema version: its fields,
-// never a withheld one, masked where schema or resource say so for every
-// recipient. Fields that the grant names and this version does not have are left
-// out. Whether the grant is in force for a caller is for Entitles. It returns a
+// GrantView compiles what the grant covers of a record of schema version s, while
+// newest is the resource's newest version (nil: s itself): its fields, never one
+// that either version withholds, under the masks of both. So a field that turned
+// out to need protection is protected in what was published before, and no
+// publisher gets around it by naming an old version. Fields that the grant names
+// and s does not have are left out. Whether the grant is in force for a caller is for Entitles. It returns a
 // *Denial of class ErrInvalid for a grant of another resource, ErrNotGranted for
 // one with a row filter, ErrWithheld for a withheld resource, or ErrRule.
-func GrantView(r schemas.Resource, s Schema, g Grant) (*View, error) {
+func GrantView(r schemas.Resource, s, newest Schema, g Grant) (*View, error) {
 	if g.Resource != r.Resource {
 		return nil, fault("resource", "other_resource",
 			"授权"+g.Grant+"不是关于"+r.Resource+"的", "grant "+g.Grant+" is not about "+r.Resource)
@@ -56,7 +61,7 @@ func GrantView(r schemas.Resource, s Schema, g Grant) (*View, error) {
 		return nil, deny(ErrNotGranted, "filter_unsupported",
 			"授权"+g.Grant+"带有行过滤，尚不支持", "grant "+g.Grant+" has a row filter, which is not supported")
 	}
-	rules, err := compileRules(r, s)
+	rules, err := strictRules(r, s, newest)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +81,7 @@ func GrantView(r schemas.Resource, s Schema, g Grant) (*View, error) {
 			granted[n] = true
 		}
 	}
-	return &View{root: grantKeeper(rules.root, granted, false)}, nil
+	return &View{root: grantKeeper(rules.root, granted, false), reason: g.Fields.All}, nil
 }
 
 // grantKeeper answers for one field; above tells whether one above it is granted.
@@ -86,19 +91,22 @@ func grantKeeper(n *rule, granted map[*rule]bool, above bool) *keeper {
 	return k.close(n, func(kid *rule) *keeper { return grantKeeper(kid, granted, above) })
 }
 
-// PortalView compiles what the portal may show under this schema version: fields
-// with portal rule publish, through their mask those with rule mask, and those
-// with rule decided only when the publication was decided by its steps
-// (disclosure.Publication.Decided). A reviewer is shown the view with decided,
+// PortalView compiles what the portal may show of a record of schema version s,
+// while newest is the resource's newest version (nil: s itself): fields with
+// portal rule publish, through their mask those with rule mask, and those with
+// rule decided only when the publication was decided by its steps
+// (disclosure.Publication.Decided). Both versions must let a field onto the
+// portal, so one that the newest no longer has, or no longer names for the portal,
+// is off it. A reviewer is shown the view with decided,
 // because that is what would be published. It returns a *Denial of class
 // ErrNotGranted where the resource has no route to the portal, ErrWithheld for a
 // withheld resource, or ErrRule.
-func PortalView(r schemas.Resource, s Schema, decided bool) (*View, error) {
+func PortalView(r schemas.Resource, s, newest Schema, decided bool) (*View, error) {
 	if route := r.Disclosure.Route; route != schemas.RouteSelf && route != schemas.RouteReviewed {
 		return nil, deny(ErrNotGranted, "no_route",
 			r.Resource+"不对外公开", r.Resource+" has no route to the portal")
 	}
-	rules, err := compileRules(r, s)
+	rules, err := strictRules(r, s, newest)
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +142,21 @@ func OwnerView(c Caller, keyOwner string) (*View, error) {
 		return nil, deny(ErrNotGranted, "not_key_owner",
 			"只有发布该记录的部门可以全文读回", "only the department that published the record may read it back whole")
 	}
-	return &View{root: &keeper{keep: true}}, nil
+	return &View{root: &keeper{keep: true}, reason: true}, nil
+}
+
+// ReasonHidden is what Reason shows where the reason itself may not be shown.
+const ReasonHidden = "withdrawn"
+
+// Reason is what a recipient is told of why a record was withdrawn. The
+// publisher's text is free and may name any field, so it is shown only where the
+// view is whole or compiled from a grant of all fields; everybody else is told
+// ReasonHidden. An empty reason stays empty.
+func Reason(v *View, reason string) string {
+	if reason == "" || v.Whole() || v != nil && v.reason {
+		return reason
+	}
+	return ReasonHidden
 }
 
 // close adds the answers for the members below, leaving out those that say no

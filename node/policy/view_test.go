@@ -30,14 +30,14 @@ func TestProjectGolden(t *testing.T) {
 	grant := func(r schemas.Resource, f Fields) *View {
 		g := approved()
 		g.Fields = f
-		v, err := GrantView(r, caseSchema, g)
+		v, err := GrantView(r, caseSchema, nil, g)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return v
 	}
 	portal := func(r schemas.Resource, decided bool) *View {
-		v, err := PortalView(r, caseSchema, decided)
+		v, err := PortalView(r, caseSchema, nil, decided)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -82,7 +82,7 @@ func TestWithheldNeverLeaves(t *testing.T) {
 	for _, f := range every {
 		g := approved()
 		g.Fields = f
-		v, err := GrantView(caseResource(), caseSchema, g)
+		v, err := GrantView(caseResource(), caseSchema, nil, g)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -92,7 +92,7 @@ func TestWithheldNeverLeaves(t *testing.T) {
 	for i := range open { // even where the schema says that the portal may have it
 		open[i].Portal = schemas.PortalPublish
 	}
-	v, err := PortalView(caseResource(), open, true)
+	v, err := PortalView(caseResource(), open, nil, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,10 +112,10 @@ func TestWithheldNeverLeaves(t *testing.T) {
 	}
 	withheld := caseResource()
 	withheld.Sharing = schemas.SharingWithheld
-	if _, err := GrantView(withheld, caseSchema, approved()); !errors.Is(err, ErrWithheld) {
+	if _, err := GrantView(withheld, caseSchema, nil, approved()); !errors.Is(err, ErrWithheld) {
 		t.Errorf("grant view of a withheld resource: %v", err)
 	}
-	if _, err := PortalView(withheld, caseSchema, true); !errors.Is(err, ErrWithheld) {
+	if _, err := PortalView(withheld, caseSchema, nil, true); !errors.Is(err, ErrWithheld) {
 		t.Errorf("portal view of a withheld resource: %v", err)
 	}
 }
@@ -123,7 +123,7 @@ func TestWithheldNeverLeaves(t *testing.T) {
 func TestFullGrantIsIdentical(t *testing.T) {
 	plain := fields{field("a", "unconditional publish"), field("b", "conditional"), field("b/c", "")}
 	r := caseResource()
-	v, err := GrantView(r, plain, approved())
+	v, err := GrantView(r, plain, nil, approved())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,10 +161,10 @@ func TestViewRefusals(t *testing.T) {
 		{"mask without name by resource", override(schemas.FieldRule{Portal: "mask"}), rule("- publish")},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if _, err := GrantView(tt.r, tt.s, approved()); !errors.Is(err, ErrRule) {
+			if _, err := GrantView(tt.r, tt.s, nil, approved()); !errors.Is(err, ErrRule) {
 				t.Errorf("grant view: %v", err)
 			}
-			if _, err := PortalView(tt.r, tt.s, true); !errors.Is(err, ErrRule) {
+			if _, err := PortalView(tt.r, tt.s, nil, true); !errors.Is(err, ErrRule) {
 				t.Errorf("portal view: %v", err)
 			}
 			if err := CheckGrant(approved(), tt.r, tt.s); !errors.Is(err, ErrRule) {
@@ -174,16 +174,16 @@ func TestViewRefusals(t *testing.T) {
 	}
 	filtered, foreign := approved(), approved()
 	filtered.Filter, foreign.Resource = "true", "a.b"
-	if _, err := GrantView(caseResource(), caseSchema, filtered); !errors.Is(err, ErrNotGranted) {
+	if _, err := GrantView(caseResource(), caseSchema, nil, filtered); !errors.Is(err, ErrNotGranted) {
 		t.Errorf("grant with filter: %v", err)
 	}
-	if _, err := GrantView(caseResource(), caseSchema, foreign); !errors.Is(err, ErrInvalid) {
+	if _, err := GrantView(caseResource(), caseSchema, nil, foreign); !errors.Is(err, ErrInvalid) {
 		t.Errorf("grant of another resource: %v", err)
 	}
 	closed := caseResource()
 	for _, route := range []string{schemas.RouteNone, "", "open"} {
 		closed.Disclosure.Route = route
-		if _, err := PortalView(closed, caseSchema, true); !errors.Is(err, ErrNotGranted) {
+		if _, err := PortalView(closed, caseSchema, nil, true); !errors.Is(err, ErrNotGranted) {
 			t.Errorf("portal view on route %q: %v", route, err)
 		}
 	}
@@ -195,7 +195,7 @@ func TestViewRefusals(t *testing.T) {
 }
 
 func TestProjectRefusesWhatIsNoRecord(t *testing.T) {
-	v, err := PortalView(caseResource(), caseSchema, true)
+	v, err := PortalView(caseResource(), caseSchema, nil, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -242,7 +242,7 @@ func TestMasks(t *testing.T) {
 
 // TestMaskedContainers: what no mask can shorten does not pass under one.
 func TestMaskedContainers(t *testing.T) {
-	v, err := PortalView(caseResource(), fields{field("p", "- mask name")}, false)
+	v, err := PortalView(caseResource(), fields{field("p", "- mask name")}, nil, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -267,11 +267,11 @@ func FuzzProject(f *testing.F) {
 		if g.Fields = AllFields(); names != "all" {
 			g.Fields = OnlyFields(strings.Fields(names)...)
 		}
-		granted, err := GrantView(caseResource(), caseSchema, g)
+		granted, err := GrantView(caseResource(), caseSchema, nil, g)
 		if err != nil {
 			t.Fatal(err)
 		}
-		portal, err := PortalView(caseResource(), caseSchema, decided)
+		portal, err := PortalView(caseResource(), caseSchema, nil, decided)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -301,7 +301,7 @@ func BenchmarkProject(b *testing.B) {
 		}
 		g := approved()
 		g.Fields = f
-		v, err := GrantView(caseResource(), s, g)
+		v, err := GrantView(caseResource(), s, nil, g)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -336,11 +336,11 @@ func TestCatalogue(t *testing.T) {
 		if err := CheckGrant(g, r, s); err != nil {
 			t.Errorf("%s: whole grant with purpose and basis: %v", name, err)
 		}
-		granted, err := GrantView(r, s, g)
+		granted, err := GrantView(r, s, nil, g)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		portal, err := PortalView(r, s, true)
+		portal, err := PortalView(r, s, nil, true)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
