@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"time"
 
@@ -102,10 +103,12 @@ func (m *members) Remove(ctx context.Context, id string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, changeWait)
 	defer cancel()
-	if err := m.n.replica.RemoveMember(ctx, id); err != nil {
-		return err
+	err := m.n.replica.RemoveMember(ctx, id)
+	if errors.Is(err, replica.ErrNotMember) {
+		return api.Refuse(api.CodeNotFound, "%[1]q不是集群的节点 / %[1]q is no node of this cluster", id)
 	}
-	return m.n.service.Note(ctx, state.MemberRemoved, state.Member{ID: id})
+	// The leader notes the removal in the log: this node may be the removed one.
+	return err
 }
 
 // Transfer hands leadership on.

@@ -31,8 +31,8 @@ func (d *disks) look(status replica.Status, log *slog.Logger) {
 	}
 }
 
-// judge counts the voters over each mark. A node that was not heard says
-// nothing of its disk.
+// judge counts the voters over each mark. A voter that is not heard cannot be
+// written to: it counts as full, or the others would be filled to the brim.
 func (d *disks) judge(nodes []replica.Node) (warned int, room exchange.Room) {
 	voters, slow, none := 0, 0, 0
 	over := func(n *replica.Node, percent int) int {
@@ -48,6 +48,10 @@ func (d *disks) judge(nodes []replica.Node) (warned int, room exchange.Room) {
 		}
 		voters++
 		warned += over(n, d.marks.Warn)
+		if n.State == "unreachable" {
+			slow, none = slow+1, none+1
+			continue
+		}
 		slow += over(n, d.marks.Slow)
 		none += over(n, d.marks.Refuse)
 	}

@@ -22,7 +22,7 @@ import (
 
 // InitOptions say what hutongd init makes.
 type InitOptions struct {
-	Dir    string // becomes the node's folder: hutongd.yaml, data/, contexts.yaml, trust
+	Dir    string // becomes the node's folder: hutongd.yaml, data/, ca.pem, contexts.yaml, trust
 	Join   string // join bundle; empty: a new cluster
 	NodeID string // of a new cluster's first node
 	Listen Listen
@@ -89,9 +89,13 @@ func found(o InitOptions) error {
 		return fmt.Errorf("make node key: %w", err)
 	}
 	c := Config{NodeID: o.NodeID, DataDir: "data", Listen: o.Listen}
-	if _, err := authority.Init(filepath.Join(o.Dir, "data", "keys"), authority.Settings{Cluster: cluster, Node: o.NodeID,
-		OriginKey: []byte(origin.Encode()), CosignerKey: []byte(cosigner.Encode()), Now: o.Now, Random: o.Random}); err != nil {
+	keys, err := authority.Init(filepath.Join(o.Dir, "data", "keys"), authority.Settings{Cluster: cluster, Node: o.NodeID,
+		OriginKey: []byte(origin.Encode()), CosignerKey: []byte(cosigner.Encode()), Now: o.Now, Random: o.Random})
+	if err != nil {
 		return fmt.Errorf("make keys: %w", err)
+	}
+	if err := writeAuthority(o.Dir, keys); err != nil {
+		return err
 	}
 	id, key, hash, err := exchange.NewKey(o.Random)
 	if err != nil {
@@ -148,6 +152,15 @@ func writeContexts(o InitOptions, key string) error {
 	return nil
 }
 
+// writeAuthority writes ca.pem: what clients name as ca_file where the API speaks
+// TLS with a certificate of the cluster's own (tls.cert_file: self).
+func writeAuthority(dir string, keys *authority.Keys) error {
+	if err := os.WriteFile(filepath.Join(dir, "ca.pem"), keys.NodeCAPEM(), 0o644); err != nil {
+		return fmt.Errorf("write authority file: %w", err)
+	}
+	return nil
+}
+
 // writeConfig comes last: a folder with hutongd.yaml is complete.
 func writeConfig(dir string, c Config) error {
 	b, err := yaml.Marshal(c)
@@ -171,8 +184,12 @@ func join(o InitOptions) error {
 		return fmt.Errorf("join bundle %s: %w", o.Join, err)
 	}
 	o.Listen.Node = bundle.Address
-	if _, err := authority.Join(filepath.Join(o.Dir, "data", "keys"), bundle); err != nil {
+	keys, err := authority.Join(filepath.Join(o.Dir, "data", "keys"), bundle)
+	if err != nil {
 		return fmt.Errorf("write keys: %w", err)
+	}
+	if err := writeAuthority(o.Dir, keys); err != nil {
+		return err
 	}
 	return writeConfig(o.Dir, Config{NodeID: bundle.Node, DataDir: "data", Listen: o.Listen})
 }

@@ -161,8 +161,8 @@ func (n *Node) tend(ctx context.Context) error {
 		if err := n.bootstrap(ctx); err != nil {
 			return err
 		}
-		if err := n.noteVoters(ctx); err != nil && ctx.Err() == nil {
-			n.log.Debug("note voters", slog.Any("error", err))
+		if err := n.noteMembers(ctx); err != nil && ctx.Err() == nil {
+			n.log.Debug("note members", slog.Any("error", err))
 		}
 	}
 }
@@ -194,30 +194,45 @@ func (n *Node) bootstrap(ctx context.Context) error {
 		if errors.As(err, &p) && api.Lookup(p.Code).Class == api.ClassUnavailable {
 			return nil // the next tick tries again
 		}
+		// An earlier try whose outcome was unknown may have been applied after all.
+		if v, verr := n.machine.View(); verr == nil {
+			done = v.Cluster() != ""
+			v.Close()
+		}
+		if done {
+			return nil
+		}
 		return fmt.Errorf("bootstrap cluster: %w", err)
 	}
 	return nil
 }
 
-// noteVoters writes to the log that a member votes now, which makes its key
-// count in the trust file.
-func (n *Node) noteVoters(ctx context.Context) error {
+// noteMembers writes to the log that a member votes now, which makes its key
+// count in the trust file, and that one is a member no more, whose key would
+// otherwise be waited for: a leader that is removed cannot say it itself.
+func (n *Node) noteMembers(ctx context.Context) error {
 	v, err := n.machine.View()
 	if err != nil {
 		return err
 	}
 	known := v.Members()
 	v.Close()
-	voters := map[string]bool{}
+	members, votes := map[string]bool{}, map[string]bool{}
 	for _, member := range n.replica.Status().Nodes {
-		voters[member.ID] = member.Voter
+		members[member.ID], votes[member.ID] = true, member.Voter
 	}
 	for _, m := range known {
-		if !m.Voter && voters[m.ID] {
-			m.Voter = true
-			if err := n.service.Note(ctx, state.MemberAdded, m); err != nil {
-				return err
-			}
+		action := ""
+		switch {
+		case len(members) > 0 && !members[m.ID]:
+			action = state.MemberRemoved
+		case !m.Voter && votes[m.ID]:
+			action, m.Voter = state.MemberAdded, true
+		default:
+			continue
+		}
+		if err := n.service.Note(ctx, action, m); err != nil {
+			return err
 		}
 	}
 	return nil

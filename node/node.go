@@ -52,29 +52,33 @@ type Node struct {
 
 // New opens the stores, checks the keys, starts the replica and takes the
 // listeners' addresses. Nothing is served before Run.
-func New(config Config, version string, log *slog.Logger) (n *Node, err error) {
-	n = &Node{config: config, version: version, log: log, disks: disks{marks: config.Disk}}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, n.Close())
-		}
-	}()
-	if n.keys, err = authority.Open(config.keyDir()); err != nil {
-		return nil, fmt.Errorf("open keys: %w", err)
+func New(config Config, version string, log *slog.Logger) (*Node, error) {
+	n := &Node{config: config, version: version, log: log, disks: disks{marks: config.Disk}}
+	if err := n.open(); err != nil {
+		return nil, errors.Join(err, n.Close())
 	}
-	if n.keys.Node() != config.NodeID {
-		return nil, fmt.Errorf("%w: node_id is %q, the keys are those of %q", ErrConfig, config.NodeID, n.keys.Node())
+	return n, nil
+}
+
+// open starts the rooms from the lowest floor up; what it started before an
+// error is for Close.
+func (n *Node) open() (err error) {
+	if n.keys, err = authority.Open(n.config.keyDir()); err != nil {
+		return fmt.Errorf("open keys: %w", err)
 	}
-	if err = n.openStores(); err != nil {
-		return nil, err
+	if n.keys.Node() != n.config.NodeID {
+		return fmt.Errorf("%w: node_id is %q, the keys are those of %q", ErrConfig, n.config.NodeID, n.keys.Node())
 	}
-	if err = n.openCheckpoints(); err != nil {
-		return nil, err
+	if err := n.openStores(); err != nil {
+		return err
 	}
-	if err = n.openService(); err != nil {
-		return nil, err
+	if err := n.openCheckpoints(); err != nil {
+		return err
 	}
-	return n, n.listen()
+	if err := n.openService(); err != nil {
+		return err
+	}
+	return n.listen()
 }
 
 // openStores opens log and state and starts the replica on them.

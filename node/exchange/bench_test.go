@@ -221,7 +221,7 @@ func (b *bench) found() {
 			{Resource: cases, Title: schemas.Title{Zh: "办件", En: "Cases"}, Owner: "gtfg", Publishers: []string{"gtfg", "hbj"}, Key: []string{"case_no"}, Sharing: schemas.SharingConditional, Erasable: true, Disclosure: schemas.Disclosure{Route: schemas.RouteNone}},
 			{Resource: projects, Title: schemas.Title{Zh: "项目", En: "Projects"}, Owner: "fgw", Key: []string{"project_code"}, Sharing: schemas.SharingUnconditional,
 				Disclosure: schemas.Disclosure{Route: schemas.RouteReviewed, Steps: []schemas.Step{{Name: "单位初审", Role: policy.RoleReviewer, Department: schemas.StepPublisher}, {Name: "保密审查", Role: policy.RoleReviewer, Department: "bmj"}}},
-				Feed: &schemas.Feed{Title: "{{.project_name}}", Summary: "{{.status}}", Link: "/projects/{{.project_code}}"}},
+				Feed:       &schemas.Feed{Title: "{{.project_name}}", Summary: "{{.status}}", Link: "/projects/{{.project_code}}"}},
 			{Resource: noSchema, Title: schemas.Title{Zh: "值班报告", En: "Duty"}, Owner: "gtfg", Sharing: schemas.SharingConditional, Disclosure: schemas.Disclosure{Route: schemas.RouteNone}},
 		},
 	}

@@ -129,9 +129,10 @@ func (s *Service) build(b *audit.Builder, l *life) error {
 }
 
 // addGrant opens a grant in the form that a leaf holds the digest of; older
-// forms are no longer kept.
+// forms are no longer kept. Leaves of grants that the holder may not know of are
+// not in its file (see life).
 func addGrant(b *audit.Builder, v *state.View, leaf audit.Leaf) error {
-	g, ok := v.Grant(leaf.Object)
+	g, ok := v.Grant(leaf.Grant)
 	if !ok {
 		return nil
 	}

@@ -113,6 +113,9 @@ func (b *batch) identify(j *judged, i int) *api.Problem {
 		j.id = want
 	case j.rec.ID != "":
 		j.id = j.rec.ID
+	case i < len(b.judged) && b.judged[i].id != "":
+		// Judged again: an earlier copy may have been applied after all.
+		j.id = b.judged[i].id
 	default:
 		id, err := uuid.NewV7()
 		if err != nil {

@@ -168,8 +168,8 @@ func TestRefusalsFitTheirSections(t *testing.T) {
 		t.Errorf("%d of %d rejected; %d reasons, %d more", answer.Rejected, len(lines), len(answer.Items[0].Errors), answer.Items[0].More)
 	}
 	for _, s := range b.sections {
-		if len(s) > record.MaxRawBytes {
-			t.Errorf("a section of %d bytes", len(s))
+		if h := must(record.ParseHeader(s))(t); h.RawBytes > sectionRawBytes {
+			t.Errorf("a section of %d raw bytes", h.RawBytes)
 		}
 	}
 }

@@ -158,7 +158,7 @@ func (s *Service) project(v *state.View, a access, r *state.StoredRecord) (out a
 	}
 	out = show(r)
 	if r.Op == record.Withdraw {
-		out.Reason = r.Reason
+		out.Reason = policy.Reason(view, r.Reason)
 		return out, true, nil
 	}
 	out.Data, err = policy.Project(view, r.Body)
@@ -181,9 +181,26 @@ func (s *Service) viewFor(v *state.View, a access, r *state.StoredRecord) (*poli
 	if err != nil {
 		return nil, api.Internal(fmt.Errorf("compile schema %s %d: %w", a.resource.Resource, r.SchemaVersion, err))
 	}
-	name := fmt.Sprintf("g|%s|%d|%d|%s|%d", a.resource.Resource, a.resource.Revision, r.SchemaVersion, a.grant.Grant, a.grant.Revision)
-	view, err := s.compiled(name, func() (*policy.View, error) { return policy.GrantView(a.resource, schema, *a.grant) })
+	newest, err := s.newest(v, a.resource)
+	if err != nil {
+		return nil, err
+	}
+	name := fmt.Sprintf("g|%s|%d|%d|%d|%s|%d", a.resource.Resource, a.resource.Revision, r.SchemaVersion, a.resource.SchemaVersion, a.grant.Grant, a.grant.Revision)
+	view, err := s.compiled(name, func() (*policy.View, error) { return policy.GrantView(a.resource, schema, newest, *a.grant) })
 	return view, problem(err)
+}
+
+// newest is the schema of the resource's newest version: what it forbids is
+// forbidden in records of older versions, too.
+func (s *Service) newest(v *state.View, r schemas.Resource) (policy.Schema, error) {
+	if r.SchemaVersion == 0 {
+		return nil, nil
+	}
+	schema, err := s.schema(v, r.Resource, r.SchemaVersion)
+	if err != nil {
+		return nil, api.Internal(fmt.Errorf("compile schema %s %d: %w", r.Resource, r.SchemaVersion, err))
+	}
+	return schema, nil
 }
 
 // show is everything of a record but its content.

@@ -19,21 +19,48 @@ type ListRequest struct {
 	Language        string // zh or en, of sentences
 }
 
-// Publication reads one publication.
-func (s *Service) Publication(_ context.Context, c policy.Caller, id string) (api.Publication, error) {
+// Publication reads one publication, with what it would put on the portal for
+// those whose decisions it takes and for its publisher: nobody approves what
+// they cannot see, and administrators and auditors read no data.
+func (s *Service) Publication(_ context.Context, c policy.Caller, id string) (api.PublicationView, error) {
 	v, err := s.view()
 	if err != nil {
-		return api.Publication{}, err
+		return api.PublicationView{}, err
 	}
 	defer v.Close()
 	p, ok, err := v.Publication(id)
 	if err != nil {
-		return api.Publication{}, problem(err)
+		return api.PublicationView{}, problem(err)
 	}
 	if !ok || may(c, "publication", "show", publicationOwners(v, p)...) != nil {
-		return api.Publication{}, notHere()
+		return api.PublicationView{}, notHere()
 	}
-	return p, nil
+	out := api.PublicationView{Publication: p}
+	stored, err := versionOf(v, p.Resource, p.Key, p.Version)
+	if err != nil || !decides(v, c, p, stored.Department) {
+		return out, nil //nolint:nilerr // the body is gone: the publication is shown without it
+	}
+	out.Preview, err = s.portal(v, stored, true)
+	return out, err
+}
+
+// decides is true for reviewers of a department that a step of the route names,
+// and for the publishing department.
+func decides(v *state.View, c policy.Caller, p api.Publication, publisher string) bool {
+	own := c.Department.Code
+	if own == publisher {
+		return c.HasRole(policy.RolePublisher) || c.HasRole(policy.RoleReviewer)
+	}
+	r, _, ok := v.Resource(p.Resource)
+	if !ok {
+		return false
+	}
+	for _, step := range r.Disclosure.Steps {
+		if step.Department == own && c.HasRole(step.Role) {
+			return true
+		}
+	}
+	return false
 }
 
 // publicationOwners are the departments that a publication belongs to.
@@ -86,6 +113,11 @@ func (s *Service) Publications(_ context.Context, c policy.Caller, in ListReques
 // commitment stands in the decision. With a precondition only what the decider
 // has seen is decided: an edit in between is not waved through (invariant 12).
 func (s *Service) DecidePublication(ctx context.Context, c policy.Caller, action string, in Put[api.Decision]) (api.Publication, error) {
+	// The step before, or an edit, may have come through another node a moment
+	// ago: what is seen here must be what is decided on.
+	if err := s.replica.Strong(ctx); err != nil {
+		return api.Publication{}, problem(err)
+	}
 	v, err := s.view()
 	if err != nil {
 		return api.Publication{}, err
@@ -157,8 +189,12 @@ func (s *Service) portal(v *state.View, r *state.StoredRecord, decided bool) ([]
 	if err != nil {
 		return nil, api.Internal(fmt.Errorf("compile schema %s %d: %w", resource.Resource, r.SchemaVersion, err))
 	}
-	name := fmt.Sprintf("p|%s|%d|%d|%t", resource.Resource, resource.Revision, r.SchemaVersion, decided)
-	view, err := s.compiled(name, func() (*policy.View, error) { return policy.PortalView(resource, schema, decided) })
+	newest, err := s.newest(v, resource)
+	if err != nil {
+		return nil, err
+	}
+	name := fmt.Sprintf("p|%s|%d|%d|%d|%t", resource.Resource, resource.Revision, r.SchemaVersion, resource.SchemaVersion, decided)
+	view, err := s.compiled(name, func() (*policy.View, error) { return policy.PortalView(resource, schema, newest, decided) })
 	if err != nil {
 		return nil, problem(err)
 	}

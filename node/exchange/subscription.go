@@ -196,17 +196,17 @@ func pageOf(b deliver.Batch) api.Page {
 
 // Ack moves a subscription's cursor, never past what was handed out.
 func (s *Service) Ack(ctx context.Context, c policy.Caller, id string, through uint64) (api.Subscription, error) {
-	v, err := s.view()
-	if err != nil {
-		return api.Subscription{}, err
+	sub, g, err := s.acknowledging(c, id)
+	if err == nil && through > sub.Handed {
+		// It may have been handed out through another node a moment ago.
+		if err := s.replica.Strong(ctx); err != nil {
+			return sub, problem(err)
+		}
+		sub, g, err = s.acknowledging(c, id)
 	}
-	sub, err := ownSubscription(v, c, id, "ack")
 	if err != nil {
-		v.Close()
 		return sub, err
 	}
-	g, _ := v.Grant(sub.Grant)
-	v.Close()
 	p := puller{s: s, c: c}
 	err = deliver.Ack(ctx, p, p.order(sub, g, sub.Handed), through)
 	var refused *api.Problem
@@ -217,6 +217,22 @@ func (s *Service) Ack(ctx context.Context, c policy.Caller, id string, through u
 		return sub, problem(err)
 	}
 	return s.Subscription(ctx, c, id)
+}
+
+// acknowledging reads a subscription whose cursor the caller may move, with its
+// grant.
+func (s *Service) acknowledging(c policy.Caller, id string) (policy.Subscription, policy.Grant, error) {
+	v, err := s.view()
+	if err != nil {
+		return policy.Subscription{}, policy.Grant{}, err
+	}
+	defer v.Close()
+	sub, err := ownSubscription(v, c, id, "ack")
+	if err != nil {
+		return sub, policy.Grant{}, err
+	}
+	g, _ := v.Grant(sub.Grant)
+	return sub, g, nil
 }
 
 // puller gives package deliver one caller's view of state and the log.

@@ -35,8 +35,10 @@ func body(r *http.Request, limit int64) ([]byte, error) {
 		return nil, api.Refuse(api.CodeUnsupportedMediaType, "Content-Encoding 只能是 gzip 或不写 / Content-Encoding may be gzip or absent")
 	}
 	b, err := io.ReadAll(io.LimitReader(in, limit+1))
-	if control, ok := r.Context().Value(keyControl).(*http.ResponseController); ok {
-		_ = control.SetReadDeadline(time.Time{}) // the body is here; see bound
+	if control, ok := r.Context().Value(keyControl).(*http.ResponseController); ok && err == nil {
+		// The body is here; see bound. After an error the deadline stands: the
+		// listener would wait for the rest of the body for ever.
+		_ = control.SetReadDeadline(time.Time{})
 	}
 	var tooLarge *http.MaxBytesError
 	var p *api.Problem

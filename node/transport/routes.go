@@ -16,9 +16,9 @@ type route struct {
 	method, pattern string
 	name            string // stable, names the route in metrics and in /openapi.json
 	summary         string
-	anonymous       bool // no credential is asked for
-	public          bool // on the public listener too
-	publicOnly      bool // on the public listener and nowhere else
+	anonymous       bool         // no credential is asked for
+	public          bool         // on the public listener too
+	publicOnly      bool         // on the public listener and nowhere else
 	in, out         reflect.Type // nil where there is no JSON body
 	body            []string     // media types of a body that is no JSON object of ours
 	answer          string       // media type of an answer that is none
@@ -52,9 +52,9 @@ var (
 )
 
 const (
-	oneRecord  = "application/json"
+	oneRecord   = "application/json"
 	manyRecords = "application/x-ndjson"
-	plainText  = "text/plain; charset=utf-8"
+	plainText   = "text/plain; charset=utf-8"
 )
 
 // routes is every address of the bus.
@@ -149,7 +149,7 @@ func (s *Server) accessRoutes() []route {
 			return s.service.DiscardQuarantine(ctx, c, in.Path["quarantine"], in.Request)
 		}))},
 		typed[nothing, []api.Publication](route{method: "GET", pattern: "/v1/publications", name: "publication_list", summary: "Publications on their way", query: listQuery, handler: on(s, s.decodeList, listed(s.service.Publications))}),
-		typed[nothing, api.Publication](route{method: "GET", pattern: "/v1/publications/{publication}", name: "publication_show", summary: "Publication", handler: on(s, path, s.getPublication)}),
+		typed[nothing, api.PublicationView](route{method: "GET", pattern: "/v1/publications/{publication}", name: "publication_show", summary: "Publication, with what it would put on the portal for its deciders", handler: on(s, path, s.getPublication)}),
 	}
 	for _, action := range []string{"approve", "refuse", "revoke"} {
 		table = append(table, typed[api.Decision, api.Grant](route{method: "POST", pattern: "/v1/grants/{grant}/" + action, name: "grant_" + action, summary: "Decide a grant: " + action, handler: on(s, decodeAct[api.Decision](s, "grant"), s.decideGrant(action))}))
