@@ -53,11 +53,19 @@ func (b *batch) conclude(v *state.View, i int, res *state.RecordResult) error {
 	case state.StatusStale:
 		b.items[i].Status = api.StatusStale
 	case state.StatusRejected:
-		if b.in.Producer != "" && res.Expected != 0 {
+		switch {
+		case res.Refused && !j.refused(): // a good record under a number that a refusal took
+			b.ahead(i, res.Expected)
+		case res.Refused:
 			return b.refusedBefore(v, i, res)
+		default:
+			b.reject(i, b.codeOf(j), b.fieldErrors(j), j.more)
 		}
-		b.reject(i, b.codeOf(j), b.fieldErrors(j), j.more)
-	case state.StatusKeyOwned, state.StatusNotGranted, state.StatusUnapplied:
+	case state.StatusConflict:
+		b.conflict(i)
+	case state.StatusAhead:
+		b.ahead(i, res.Expected)
+	case state.StatusKeyOwned, state.StatusNotGranted, state.StatusUnapplied, state.StatusNotFound:
 		code := res.Status.String()
 		b.reject(i, api.Code(code), []api.FieldError{b.reason(code)}, 0)
 	default: // sequence_gap, fenced, quarantine_full: nothing was consumed
@@ -171,8 +179,11 @@ func (s *Service) reasons(v *state.View, q *state.QuarantineItem, language strin
 // strictConflict refuses an all-or-nothing batch that reuses an id for another
 // record. State takes a known id for a duplicate and would store the rest.
 func (b *batch) strictConflict(v *state.View, waiting []int) error {
-	if !b.in.Strict || b.in.Producer != "" {
+	switch {
+	case !b.in.Strict:
 		return nil
+	case b.in.Producer != "":
+		return b.strictAhead(v, waiting)
 	}
 	seen := make(map[string]int, len(waiting))
 	for _, i := range waiting {
@@ -196,6 +207,27 @@ func (b *batch) strictConflict(v *state.View, waiting []int) error {
 		}
 		if there, err := v.RecordAt(b.in.Resource, offset); err == nil && !b.same(j, &there) {
 			return b.strictProblem(i, api.CodeIDConflict)
+		}
+	}
+	return nil
+}
+
+// strictAhead is strictConflict for a producer's numbers.
+func (b *batch) strictAhead(v *state.View, waiting []int) error {
+	for _, i := range waiting {
+		j := &b.judged[i]
+		if j.problem != nil {
+			continue
+		}
+		a, known, err := v.Answered(b.in.Resource, b.in.Producer, b.in.Epoch, j.rec.Seq)
+		if err != nil {
+			return problem(err)
+		}
+		if !known || a.Offset == 0 {
+			continue
+		}
+		if there, err := v.RecordAt(b.in.Resource, a.Offset); err == nil && !b.same(j, &there) {
+			return b.strictProblem(i, api.CodeAhead)
 		}
 	}
 	return nil
