@@ -344,7 +344,7 @@ func (p pulling) run(ctx context.Context, c *api.Client) error {
 			acknowledged = page.Through
 		}
 		if !p.ack || page.End && !p.follow || ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // interrupted: what was written is acknowledged
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package ctl
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -95,7 +96,8 @@ func requireVerbs(cmd *cobra.Command) {
 	if check := cmd.Args; check != nil {
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
 			err := check(cmd, args)
-			if _, ok := err.(*usageError); err == nil || ok {
+			var own *usageError
+			if err == nil || errors.As(err, &own) {
 				return err
 			}
 			return usage("%s:%v", "%s: %v", form(cmd), err)

@@ -93,5 +93,5 @@ func (d *demo) verify(ctx context.Context, p proof) (size uint64, err error) {
 			return 0, fmt.Errorf("evidence does not verify: %w\n%s", err, out)
 		}
 	}
-	return uint64(checkpoint.Size), nil
+	return checkpoint.Size, nil
 }

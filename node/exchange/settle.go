@@ -287,7 +287,7 @@ func (b *batch) receipt(item api.PublishItem) (api.Receipt, error) {
 	defer v.Close()
 	stored, err := v.RecordAt(b.in.Resource, item.Offset)
 	if err != nil {
-		return out, nil //nolint:nilerr // the body of a duplicate may be gone; the receipt stands without commitment
+		return out, nil // the body of a duplicate may be gone; the receipt stands without commitment
 	}
 	commitment := stored.Commitment()
 	out.Commitment = hex.EncodeToString(commitment[:])

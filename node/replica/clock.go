@@ -141,7 +141,7 @@ func (c *clock) applied(ms int64) {
 func (c *clock) logNow() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.appliedMs + time.Now().Sub(c.appliedAt).Milliseconds()
+	return c.appliedMs + time.Since(c.appliedAt).Milliseconds()
 }
 
 // offset tells how far the own clock is from the median (ok if that is known),

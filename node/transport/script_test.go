@@ -151,14 +151,13 @@ func checkSafety(answer *http.Response, fault func(string, ...any)) {
 }
 
 // checkProblem wants a whole problem document (RFC 9457).
-func checkProblem(answer *http.Response, body []byte, path string, fault func(string, ...any)) {
+func checkProblem(answer *http.Response, body []byte, _ string, fault func(string, ...any)) {
 	var p api.Problem
 	if err := json.Unmarshal(body, &p); err != nil {
 		fault("no problem document: %v", err)
 		return
 	}
 	m := api.Lookup(p.Code)
-	path, _, _ = strings.Cut(path, "?")
 	switch {
 	case answer.Header.Get("Content-Type") != "application/problem+json; charset=utf-8":
 		fault("content type %s", answer.Header.Get("Content-Type"))

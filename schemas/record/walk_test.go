@@ -52,10 +52,10 @@ func TestWalkPassesTheError(t *testing.T) {
 	stop := errors.New("stop")
 	n := 0
 	err := Members([]byte(`{"a":1,"b":2}`), func(string, []byte) error { n++; return stop })
-	if err != stop || n != 1 {
+	if !errors.Is(err, stop) || n != 1 {
 		t.Errorf("%v after %d", err, n)
 	}
-	if err := Elements([]byte(`[1,2]`), func([]byte) error { return stop }); err != stop {
+	if err := Elements([]byte(`[1,2]`), func([]byte) error { return stop }); !errors.Is(err, stop) {
 		t.Error(err)
 	}
 }
