@@ -17,6 +17,12 @@
 // fails for an entry, that entry shows the generated definition list of its
 // portal fields instead: a template can spoil the look of an entry, not the feed.
 //
+// A template cannot keep the bus busy. Check accepts only what stands on a list: a
+// few functions, printf with a plain literal format, ranges over fields two deep,
+// no variables but those of a range, no other templates. What it accepts runs on a
+// meter of steps and bytes, for an entry and for a document, and falls back when
+// that is used up; so the cost does not depend on what a record holds.
+//
 // # Withdrawals in JSON Feed
 //
 // JSON Feed has no tombstone. A withdrawn entry stays an item with the same id,

@@ -14,7 +14,11 @@ var (
 	ErrTooMany = errors.New("too many feed entries")
 	// errBody is returned when a body is not harmless XHTML; the entry then falls back.
 	errBody = errors.New("body refused")
-	// errOutput is returned when a template writes more than maxOutput.
+	// errWork is returned when a template costs more than it may.
+	errWork = errors.New("template runs too long")
+	// errValue is returned when a template reads or writes a value that has no text, or too long a one.
+	errValue = errors.New("value has no text a template may read")
+	// errOutput is returned when a template writes more than it may.
 	errOutput = errors.New("template output too long")
 )
 

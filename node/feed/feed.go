@@ -74,6 +74,7 @@ type Builder struct {
 	base      *url.URL
 	labels    labels
 	templates templates
+	refused   bool     // one of the templates may not be used: every entry falls back there
 	digest    [32]byte // of the Config
 }
 
@@ -82,8 +83,9 @@ var (
 	dateForm      = regexp.MustCompile(`^\d{4}(-\d{2}(-\d{2})?)?$`)
 )
 
-// New makes a Builder. It returns ErrConfig, or a *TemplateError for each template
-// that is refused, joined.
+// New makes a Builder. It returns ErrConfig. A template that Check would refuse
+// (put in before Check knew of it) is no error: what it would have made falls back
+// in every entry, and the feed goes on.
 func New(c Config) (*Builder, error) {
 	b := &Builder{c: c, labels: labelsOf(c.Labels)}
 	if !authorityForm.MatchString(c.Authority) || !dateForm.MatchString(c.Date) {
@@ -97,9 +99,8 @@ func New(c Config) (*Builder, error) {
 		b.base = u
 	}
 	var err error
-	if b.templates, err = compile(c.Resource.Feed, b.labels); err != nil {
-		return nil, err
-	}
+	b.templates, err = compile(c.Resource.Feed, b.labels)
+	b.refused = err != nil
 	material, err := json.Marshal(c)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
@@ -144,10 +145,13 @@ func (b *Builder) document(format string, entries []Entry) (Document, []item, er
 	}
 	d := Document{ETag: b.ETag(format, entries)}
 	items := make([]item, 0, len(entries))
-	size := 0
+	size, units := 0, documentUnits
 	for _, e := range entries {
 		d.Updated = max(d.Updated, e.Updated)
-		it := b.render(e)
+		m := meter{left: min(entryUnits, units)}
+		given := m.left
+		it := b.render(e, &m)
+		units -= given - m.left
 		size += len(it.body) + len(it.summary) + 1024
 		if size > MaxDocumentBytes && len(items) > 0 {
 			break

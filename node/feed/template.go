@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"strings"
 	"text/template"
-	"text/template/parse"
 
 	"github.com/hutong-bus/hutong/schemas"
 	"github.com/hutong-bus/hutong/schemas/record"
@@ -19,19 +18,22 @@ import (
 
 // Bounds of a template and of what it writes for one entry.
 const (
-	maxSource = 16 << 10 // bytes of a template
-	maxOutput = 1 << 20  // bytes it may write
-	maxNested = 2        // ranges within one another
-	maxTitle  = 300      // characters of a title
-	maxLink   = 2048     // bytes of a link
+	maxSource = 16 << 10  // bytes of a template
+	maxOutput = 128 << 10 // bytes a body may have
+	maxShort  = 16 << 10  // bytes read of what the other templates write
+	maxNested = 2         // ranges within one another
+	maxTitle  = 300       // characters of a title
+	maxLink   = 2048      // bytes of a link
 )
 
-// templates are the compiled templates of a resource; nil where it has none.
+// templates are the compiled templates of a resource; nil where it has none, or
+// one that is refused.
 type templates struct{ title, summary, body, link *template.Template }
 
 // Check tells whether the feed templates of a resource can be used; exchange asks
-// it before a resource is put. It returns a *TemplateError for each that is
-// refused, joined.
+// it before a resource is put. What it accepts is bounded in time and memory over
+// any projection (see the package comment). It returns a *TemplateError for each
+// that is refused, joined.
 func Check(f *schemas.Feed) error {
 	_, err := compile(f, nil)
 	return err
@@ -63,97 +65,23 @@ func compileOne(member, source string, l labels) (*template.Template, error) {
 	if len(source) > maxSource {
 		return nil, refuse("模板不能超过16 KiB", "a template is at most 16 KiB")
 	}
-	t, err := template.New(member).Funcs(template.FuncMap{"label": l.escaped}).Parse(source)
+	t, err := template.New(member).Funcs(template.FuncMap{"label": l.escaped}).Funcs((&meter{}).functions()).Parse(source)
 	if err != nil {
 		return nil, refuse("模板写法有误："+err.Error(), err.Error())
 	}
 	if t.Tree == nil || len(t.Templates()) > 1 {
 		return nil, refuse("模板里不能定义别的模板", "a template may not define others")
 	}
-	if err := walk(t.Tree.Root, 0); err != nil {
-		return nil, refuse("模板里不能用template、call，range只能遍历字段，最多嵌套两层",
-			"a template may not use template or call, and range only over fields, at most two deep")
+	var f fitter
+	if f.list(t.Root, 0); f.refusal != (refusal{}) {
+		return nil, refuse(f.refusal.zh, f.refusal.en)
 	}
 	return t, nil
 }
 
-// walk refuses what could run without end: templates that call templates, and
-// ranges over anything but a field of the data.
-func walk(n parse.Node, ranges int) error {
-	list := func(l *parse.ListNode, depth int) error {
-		if l == nil {
-			return nil
-		}
-		for _, kid := range l.Nodes {
-			if err := walk(kid, depth); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	branch := func(b *parse.BranchNode, depth int) error {
-		return errors.Join(pipe(b.Pipe), list(b.List, depth), list(b.ElseList, depth))
-	}
-	switch n := n.(type) {
-	case *parse.ListNode:
-		return list(n, ranges)
-	case *parse.ActionNode:
-		return pipe(n.Pipe)
-	case *parse.IfNode:
-		return branch(&n.BranchNode, ranges)
-	case *parse.WithNode:
-		return branch(&n.BranchNode, ranges)
-	case *parse.RangeNode:
-		if ranges >= maxNested || !overField(n.Pipe) {
-			return ErrTemplate
-		}
-		return branch(&n.BranchNode, ranges+1)
-	case *parse.TemplateNode:
-		return ErrTemplate
-	}
-	return nil
-}
-
-// pipe refuses the function call.
-func pipe(p *parse.PipeNode) error {
-	if p == nil {
-		return nil
-	}
-	for _, c := range p.Cmds {
-		for _, a := range c.Args {
-			switch a := a.(type) {
-			case *parse.IdentifierNode:
-				if a.Ident == "call" {
-					return ErrTemplate
-				}
-			case *parse.PipeNode:
-				if err := pipe(a); err != nil {
-					return err
-				}
-			}
-		}
-	}
-	return nil
-}
-
-// overField tells whether a range goes over a field of the data: .a, .a.b, $.a, .
-// or a field of a variable.
-func overField(p *parse.PipeNode) bool {
-	if p == nil || len(p.Cmds) != 1 || len(p.Cmds[0].Args) != 1 {
-		return false
-	}
-	switch n := p.Cmds[0].Args[0].(type) {
-	case *parse.FieldNode, *parse.DotNode:
-		return true
-	case *parse.VariableNode:
-		return n.Ident[0] == "$" || len(n.Ident) > 1
-	}
-	return false
-}
-
-// render makes what one entry shows. It cannot fail: what a template spoils falls
-// back.
-func (b *Builder) render(e Entry) item {
+// render makes what one entry shows, at the cost of what m has left. It cannot
+// fail: what a template spoils falls back.
+func (b *Builder) render(e Entry, m *meter) item {
 	it := item{Entry: e, id: b.EntryID(e.ID)}
 	if e.Deleted {
 		return it
@@ -166,12 +94,15 @@ func (b *Builder) render(e Entry) item {
 		return it
 	}
 	data["_fields"] = it.body
-	failed := false
+	failed := b.refused
 	text := func(t *template.Template, limit int) string {
 		if t == nil {
 			return ""
 		}
-		out, err := run(t, data)
+		out, err := run(t, data, m, maxShort)
+		if errors.Is(err, errOutput) { // a long text is shown from its beginning
+			out, err = whole(out), nil
+		}
 		if err != nil {
 			failed = true
 			return ""
@@ -182,9 +113,9 @@ func (b *Builder) render(e Entry) item {
 		it.title = title
 	}
 	it.summary = text(b.templates.summary, 2*maxTitle)
-	it.link = b.link(data, &failed)
+	it.link = b.link(data, m, &failed)
 	if b.templates.body != nil {
-		body, err := b.body(data)
+		body, err := b.body(data, m)
 		if err != nil {
 			failed = true
 		} else {
@@ -195,8 +126,8 @@ func (b *Builder) render(e Entry) item {
 	return it
 }
 
-func (b *Builder) body(data map[string]any) (string, error) {
-	out, err := run(b.templates.body, data)
+func (b *Builder) body(data map[string]any, m *meter) (string, error) {
+	out, err := run(b.templates.body, data, m, maxOutput)
 	if err != nil {
 		return "", err
 	}
@@ -205,11 +136,11 @@ func (b *Builder) body(data map[string]any) (string, error) {
 
 // link is the address the template gives, empty where it gives none that may be
 // served.
-func (b *Builder) link(data map[string]any, failed *bool) string {
+func (b *Builder) link(data map[string]any, m *meter, failed *bool) string {
 	if b.templates.link == nil {
 		return ""
 	}
-	out, err := run(b.templates.link, data)
+	out, err := run(b.templates.link, data, m, maxShort)
 	if err != nil {
 		*failed = true
 		return ""
@@ -245,15 +176,29 @@ func safeLink(s string) (string, bool) {
 	return "", false
 }
 
-// run executes a template with bounded output. What a template prints for a
-// member that is not there is taken out: no value can look like it, because in
-// values < is escaped.
-func run(t *template.Template, data map[string]any) (string, error) {
-	var out bytes.Buffer
-	if err := t.Execute(&limited{w: &out, left: maxOutput}, data); err != nil {
+// run executes a template on the meter, with output of at most limit bytes; with
+// errOutput comes what was written until then. What a template prints for a member
+// that is not there is taken out: no value can look like it, because in values < is
+// escaped.
+func run(t *template.Template, data map[string]any, m *meter, limit int) (string, error) {
+	mine, err := t.Clone() // shares the tree; the functions are of this run
+	if err != nil {
 		return "", fmt.Errorf("execute template: %w", err)
 	}
-	return strings.ReplaceAll(out.String(), "<no value>", ""), nil
+	var out bytes.Buffer
+	err = mine.Funcs(m.functions()).Execute(&limited{w: &out, left: limit}, data)
+	if err != nil {
+		err = fmt.Errorf("execute template: %w", err)
+	}
+	return strings.ReplaceAll(out.String(), "<no value>", ""), err
+}
+
+// whole takes a tag or character reference off the end that was cut.
+func whole(s string) string {
+	if i := strings.LastIndexAny(s, "<&"); i >= 0 && !strings.ContainsAny(s[i:], ">;") {
+		s = s[:i]
+	}
+	return strings.ToValidUTF8(s, "")
 }
 
 type limited struct {
@@ -262,10 +207,12 @@ type limited struct {
 }
 
 func (l *limited) Write(p []byte) (int, error) {
-	if l.left -= len(p); l.left < 0 {
-		return 0, errOutput
+	fits := min(len(p), l.left)
+	n, err := l.w.Write(p[:fits])
+	if l.left -= n; err == nil && fits < len(p) {
+		err = errOutput
 	}
-	return l.w.Write(p)
+	return n, err
 }
 
 // values reads a projection for the templates: every text XML-escaped, numbers as
