@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/hutong-bus/hutong/node/api"
+	"github.com/hutong-bus/hutong/node/feed"
 	"github.com/hutong-bus/hutong/node/policy"
 	"github.com/hutong-bus/hutong/node/state"
 	"github.com/hutong-bus/hutong/schemas"
@@ -32,14 +33,21 @@ func (s *Service) PutResource(ctx context.Context, c policy.Caller, in Put[api.R
 	if err := sameName("resource", in.Path["resource"], in.Object.Resource); err != nil {
 		return api.Resource{}, err
 	}
-	if err := invalid(in.Object.Validate()); err != nil {
+	faults := in.Object.Validate()
+	if in.Object.Feed != nil {
+		// A template that could not be served is refused here, where somebody reads why.
+		if err := feed.Check(in.Object.Feed); err != nil {
+			faults = append(faults, err)
+		}
+	}
+	if err := invalid(faults); err != nil {
 		return api.Resource{}, err
 	}
 	v, err := s.view()
 	if err != nil {
 		return api.Resource{}, err
 	}
-	faults := s.misfits(v, in.Object)
+	faults = s.misfits(v, in.Object)
 	v.Close()
 	if err := invalid(faults); err != nil {
 		return api.Resource{}, err

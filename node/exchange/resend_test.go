@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/hutong-bus/hutong/node/api"
+	"github.com/hutong-bus/hutong/schemas"
 )
 
 // TestGoodRecordUnderARefusedNumber: a number that a refusal took is not the
@@ -39,4 +40,14 @@ func TestWithdrawalOfAnUnknownKey(t *testing.T) {
 	b := newBench(t)
 	_, err := b.one([]byte(`{"op":"withdraw","key":"NOBODYS-1","reason":"x"}`))
 	refusedWith(t, "withdrawal of a key that nobody published", err, api.CodeNotFound)
+}
+
+// TestTemplateThatCannotBeServed is refused when the resource is put, not when
+// the public asks for the feed.
+func TestTemplateThatCannotBeServed(t *testing.T) {
+	b := newBench(t)
+	r := must(b.Resource(t.Context(), b.as("egov.admin"), projects))(t)
+	r.Feed = &schemas.Feed{Title: `{{define "x"}}{{end}}`}
+	_, err := b.PutResource(t.Context(), b.as("egov.admin"), Put[api.Resource]{Path: map[string]string{"resource": projects}, Object: r, Revision: r.Revision, HasRevision: true})
+	refusedWith(t, "a template with define", err, api.CodeInvalid)
 }

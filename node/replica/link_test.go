@@ -334,7 +334,7 @@ func TestLinkAbandonInTheMiddle(t *testing.T) {
 		}
 		_, waiting := l.status()
 		want(t, "bytes that wait", waiting, 2*size)
-		l.result(state.Applied, 1, 1, 2)
+		l.result(state.Applied, 1, 1)
 		want(t, "sent", l.end.take(), []string{"1.1 a1", "1.2 d1"})
 		l.result(state.Applied, 1, 2)
 		want(t, "d", codes(d), []state.Code{state.Applied})

@@ -26,7 +26,7 @@ const (
 	TableCounter    = 0x16 // u32 system → publisher counter, newest producer epoch
 	TableQuarantine = 0x17 // u32 system, u64 number → refused record
 	TableHeld       = 0x18 // u32 system → next number, items, bytes
-	TableRefusedID  = 0x19 // resource, u32 system, 16-byte hash → quarantine number
+	TableRefusedID  = 0x19 // resource, u32 system, 16-byte hash of id (producer form: of key), u64 number → bytes held
 
 	TableLeaf    = 0x20 // u32 log, u64 index → leaf
 	TableHash    = 0x21 // u32 log, u64 leaf index → the hashes that leaf completed, level 0 first
