@@ -129,6 +129,8 @@ func (s *Server) logging(r *route) endpoint.Middleware {
 func (s *Server) measuring(r *route) endpoint.Middleware {
 	return func(next endpoint.Endpoint) endpoint.Endpoint {
 		return func(ctx context.Context, in any) (any, error) {
+			s.metrics.inFlight.Add(1)
+			defer s.metrics.inFlight.Add(-1)
 			begin := time.Now()
 			out, err := next(ctx, in)
 			code := "ok"
