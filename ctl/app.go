@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -30,6 +31,7 @@ type app struct {
 	context    string
 	contexts   string // path of contexts.yaml
 	language   string
+	timeout    time.Duration // how long the nodes are tried in turn
 	dryRun     bool
 	yes        bool
 }
@@ -139,6 +141,7 @@ func (a *app) root() *cobra.Command {
 	f.StringVarP(&a.output, "output", "o", "table", "table or json; a file name on commands that write FILE or BUNDLE")
 	f.StringVar(&a.context, "context", "", "context to use instead of the current one")
 	f.StringVar(&a.contexts, "contexts", a.contexts, "file of contexts, or the environment's HUTONG_CONTEXTS")
+	f.DurationVar(&a.timeout, "timeout", 30*time.Second, "how long to try the nodes in turn before giving up")
 	f.StringVar(&a.language, "lang", "zh", "language of messages: zh or en")
 	f.BoolVar(&a.dryRun, "dry-run", false, "say what would be done, and do nothing")
 	f.BoolVar(&a.yes, "yes", false, "do not ask before destroying something")

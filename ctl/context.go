@@ -121,7 +121,7 @@ func (a *app) client() (*api.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	config.Language = a.language
+	config.Language, config.Timeout = a.language, a.timeout
 	client, err := api.NewClient(config)
 	if err != nil {
 		return nil, fmt.Errorf("context %q: %w", name, err)

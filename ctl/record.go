@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -20,9 +21,12 @@ func (a *app) recordCommand() *cobra.Command {
 	return noun
 }
 
-// publishBatchRecords is how many records one request carries unless --batch
-// says otherwise.
-const publishBatchRecords = 500
+// Bounds of one request of record publish: the records it carries unless
+// --batch says otherwise, and its bytes, half of what the bus takes.
+const (
+	publishBatchRecords = 500
+	publishBatchBytes   = 8 << 20
+)
 
 // publishing is one run of record publish.
 type publishing struct {
@@ -32,6 +36,7 @@ type publishing struct {
 	total    api.PublishAnswer
 	lines    []int // line in the file of each record of the batch
 	records  [][]byte
+	bytes    int // of records
 }
 
 func (a *app) publishCommand() *cobra.Command {
@@ -65,16 +70,25 @@ func (p *publishing) run(ctx context.Context, b []byte, format string) error {
 		do: func(ctx context.Context, c *api.Client) error { return p.sendAll(ctx, c, records, lines) }})
 }
 
-// sendAll sends the records in batches and prints the sums.
+// sendAll sends the records in batches and prints the sums, also of what was
+// answered before a request failed.
 func (p *publishing) sendAll(ctx context.Context, c *api.Client, records [][]byte, lines []int) error {
+	var failed error
 	for i := range records {
 		// A record without an id would be published again when an answer is lost.
-		p.records, p.lines = append(p.records, withID(records[i])), append(p.lines, lines[i])
-		if len(p.records) == p.batch || i == len(records)-1 {
-			if err := p.send(ctx, c); err != nil {
-				return err
+		rec := withID(records[i])
+		if len(p.records) == p.batch || len(p.records) > 0 && p.bytes+len(rec) > publishBatchBytes {
+			if failed = p.send(ctx, c); failed != nil {
+				break
 			}
 		}
+		p.records, p.lines, p.bytes = append(p.records, rec), append(p.lines, lines[i]), p.bytes+len(rec)+1
+	}
+	if failed == nil && len(p.records) > 0 {
+		failed = p.send(ctx, c)
+	}
+	if failed != nil {
+		fmt.Fprintln(p.a.err, p.a.say(fmt.Sprintf("自第%d行起未得到答复", p.lines[0]), fmt.Sprintf("from line %d on nothing was answered", p.lines[0])))
 	}
 	if p.a.output == "json" {
 		if err := p.a.printJSON(p.total); err != nil {
@@ -83,10 +97,10 @@ func (p *publishing) sendAll(ctx context.Context, c *api.Client, records [][]byt
 	} else {
 		fmt.Fprintf(p.a.out, "accepted %d\nduplicate %d\nstale %d\nrejected %d\n", p.total.Accepted, p.total.Duplicate, p.total.Stale, p.total.Rejected)
 	}
-	if p.total.Rejected > 0 {
+	if failed == nil && p.total.Rejected > 0 {
 		return fmt.Errorf("%w: %d of %d", errRefusedRecords, p.total.Rejected, len(records))
 	}
-	return nil
+	return failed
 }
 
 func (p *publishing) send(ctx context.Context, c *api.Client) error {
@@ -110,7 +124,7 @@ func (p *publishing) send(ctx context.Context, c *api.Client) error {
 		item.Index = p.lines[item.Index]
 		p.total.Items = append(p.total.Items, item)
 	}
-	p.records, p.lines = p.records[:0], p.lines[:0]
+	p.records, p.lines, p.bytes = p.records[:0], p.lines[:0], 0
 	return nil
 }
 
@@ -157,7 +171,7 @@ func split(b []byte, format string) (records [][]byte, lines []int, err error) {
 			records, lines = append(records, oneLine(raw)), append(lines, 1+bytes.Count(b[:begin], []byte("\n")))
 		}
 	case format == "json":
-		records, lines = [][]byte{oneLine(b)}, []int{1}
+		records, lines = [][]byte{oneLine(b)}, []int{1 + bytes.Count(b[:len(b)-len(first)], []byte("\n"))}
 	case format == "ndjson":
 		for i, line := range bytes.Split(b, []byte("\n")) {
 			if line = bytes.TrimSpace(line); len(line) > 0 {
@@ -171,14 +185,11 @@ func split(b []byte, format string) (records [][]byte, lines []int, err error) {
 }
 
 // oneLine makes a record fit a line of NDJSON. Line ends inside JSON are white
-// space: strings cannot hold them bare.
+// space: strings cannot hold them bare. Every other byte stays as it is, for the
+// bus to judge.
 func oneLine(b []byte) []byte {
-	return bytes.Map(func(r rune) rune {
-		if r == '\n' || r == '\r' {
-			return ' '
-		}
-		return r
-	}, bytes.TrimSpace(b))
+	b = bytes.ReplaceAll(bytes.TrimSpace(b), []byte("\n"), []byte(" "))
+	return bytes.ReplaceAll(b, []byte("\r"), []byte(" "))
 }
 
 // withID gives a record without id one of its own, so that it is published
@@ -230,7 +241,7 @@ func (a *app) validate(ctx context.Context, c *api.Client, resource string, reco
 	items, bad := []judged{}, 0
 	for i, r := range records {
 		v, err := c.Validate(ctx, resource, r)
-		if err != nil {
+		if v, err = verdictOf(v, err); err != nil {
 			return err
 		}
 		items = append(items, judged{Line: lines[i], Valid: v.Valid, Errors: v.Errors, More: v.More, Warnings: v.Warnings})
@@ -251,6 +262,25 @@ func (a *app) validate(ctx context.Context, c *api.Client, resource string, reco
 		return fmt.Errorf("%w: %d of %d", errRefusedRecords, bad, len(records))
 	}
 	return nil
+}
+
+// verdictOf takes the problem of what is no record for a verdict on that line:
+// the lines after it are judged too.
+func verdictOf(v api.Verdict, err error) (api.Verdict, error) {
+	var p *api.Problem
+	if !errors.As(err, &p) {
+		return v, err
+	}
+	switch p.Code {
+	case api.CodeMalformed, api.CodeUnknownMember, api.CodeTooLarge:
+	default:
+		return v, err
+	}
+	v = api.Verdict{Errors: p.Errors, More: p.More}
+	if len(v.Errors) == 0 {
+		v.Errors = []api.FieldError{{Code: string(p.Code), Message: p.Detail}}
+	}
+	return v, nil
 }
 
 func (a *app) getCommand() *cobra.Command {
@@ -328,6 +358,9 @@ func (p pulling) run(ctx context.Context, c *api.Client) error {
 	var acknowledged uint64
 	for {
 		page, err := c.Pull(ctx, p.subscription, o)
+		if err != nil && ctx.Err() != nil {
+			return nil //nolint:nilerr // interrupted while nothing was there
+		}
 		if err != nil {
 			return err
 		}

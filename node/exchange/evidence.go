@@ -10,9 +10,11 @@ import (
 
 	"github.com/hutong-bus/hutong/node/api"
 	"github.com/hutong-bus/hutong/node/audit"
+	"github.com/hutong-bus/hutong/node/deliver"
 	"github.com/hutong-bus/hutong/node/policy"
 	"github.com/hutong-bus/hutong/node/state"
 	"github.com/hutong-bus/hutong/node/tlog"
+	"github.com/hutong-bus/hutong/schemas/record"
 )
 
 // evidenceLeavesMax bounds the leaves of one evidence file.
@@ -209,6 +211,37 @@ func (s *Service) addDelivery(b *audit.Builder, l *life, leaf audit.Leaf) error 
 		}
 	}
 	return nil
+}
+
+// redeliver makes a logged batch again, for its evidence: items, the place of
+// each offset, and the bytes handed out. Nothing is returned where the grant
+// or the bodies are no longer those of the batch.
+func (s *Service) redeliver(l *life, leaf audit.Leaf) (items [][]byte, places map[uint64]int, projections map[uint64][]byte, err error) {
+	g, ok := l.v.Grant(leaf.Grant)
+	if !ok || leaf.Through < leaf.First || leaf.Through-leaf.First >= deliver.MaxSpan {
+		return nil, nil, nil, nil
+	}
+	records, whole, err := stored(l.v, l.resource, leaf.First-1, leaf.Through, deliver.MaxSpan)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	o := deliver.Order{Subscription: leaf.Subscription, Cursor: leaf.First - 1, Handed: leaf.Through, Last: leaf.Through}
+	b, err := deliver.Make(o, records, whole, s.grantViews(l.v, l.resource, g))
+	if err != nil || b.Through != leaf.Through {
+		return nil, nil, nil, nil //nolint:nilerr // it cannot be made again: the leaf alone speaks
+	}
+	places, projections = map[uint64]int{}, map[uint64][]byte{}
+	for i, item := range b.Items {
+		items = append(items, item.Encode())
+		places[item.Offset] = i
+	}
+	for _, r := range b.Records {
+		projections[r.Offset] = r.Data
+		if r.Op == record.Withdraw {
+			projections[r.Offset] = []byte(r.Reason)
+		}
+	}
+	return items, places, projections, nil
 }
 
 // Receipt is the signed note of a key's present version, for its publisher.

@@ -77,7 +77,9 @@ func refusal(r *state.Refusal) *api.Problem {
 	if r.DetailZh != "" {
 		detail = r.DetailZh + " / " + r.Detail
 	}
-	return api.Refuse(code, "%s", detail)
+	p := api.Refuse(code, "%s", detail)
+	p.Cause = r
+	return p
 }
 
 // problem turns an error of a lower room into what the caller is told. nil

@@ -3,9 +3,11 @@ package exchange
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 
 	"github.com/hutong-bus/hutong/node/api"
+	"github.com/hutong-bus/hutong/node/disclosure"
 	"github.com/hutong-bus/hutong/node/policy"
 	"github.com/hutong-bus/hutong/node/state"
 	"github.com/hutong-bus/hutong/schemas/record"
@@ -144,7 +146,34 @@ func (s *Service) DecidePublication(ctx context.Context, c policy.Caller, action
 	if in.HasRevision {
 		revision = &in.Revision
 	}
-	return command[api.Publication](ctx, s, &state.PublicationDecide{Head: s.head(c, in.Request), Publication: id, Action: action, Note: note, Seen: seen, IfRevision: revision})
+	decided, err := command[api.Publication](ctx, s, &state.PublicationDecide{Head: s.head(c, in.Request), Publication: id, Action: action, Note: note, Seen: seen, IfRevision: revision})
+	var refused *state.Refusal
+	if errors.As(err, &refused) && refused.Reason == state.ReasonRequestReused && !in.HasRevision {
+		return s.decidedBefore(id, disclosure.StepState{By: c.System.FullName(), Decision: action, Note: note}, err)
+	}
+	return decided, err
+}
+
+// decidedBefore answers a decision that was sent again because its answer was
+// lost. Without a precondition of the caller's own it carries the revision that
+// is seen here, which the decision itself has moved: the log takes it for another
+// request. Where the decision stands it is answered, else the refusal is.
+func (s *Service) decidedBefore(id string, want disclosure.StepState, refused error) (api.Publication, error) {
+	v, err := s.view()
+	if err != nil {
+		return api.Publication{}, err
+	}
+	defer v.Close()
+	p, ok, err := v.Publication(id)
+	if err != nil || !ok {
+		return api.Publication{}, problem(err)
+	}
+	for _, step := range p.Steps {
+		if step.By == want.By && step.Decision == want.Decision && step.Note == want.Note {
+			return p, nil
+		}
+	}
+	return api.Publication{}, refused
 }
 
 // seen is the commitment of what the portal would show of the version under

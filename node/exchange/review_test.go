@@ -99,6 +99,26 @@ func TestReviewAndFeeds(t *testing.T) {
 	}
 }
 
+// TestDecisionSentAgain loses the answer of a decision: it counts once, and the
+// key is no free pass for another.
+func TestDecisionSentAgain(t *testing.T) {
+	b := newBench(t)
+	b.project("P-1", "滨河路改造")
+	in := Put[api.Decision]{Request: "r1"}
+	for range 2 {
+		if err := b.decide("fgw.rev", "approve", in); err != nil {
+			t.Fatal(err)
+		}
+		if p := b.publication(); p.Open() != 1 || p.Steps[0].By != "fgw.rev" || p.Steps[1].By != "" {
+			t.Errorf("%+v", p)
+		}
+	}
+	in.Object.Note = "另一意见"
+	refusedWith(t, "another decision under the same key", b.decide("fgw.rev", "return", in), api.CodeConflict)
+	in = Put[api.Decision]{Request: "r1", Revision: b.publication().Revision, HasRevision: true}
+	refusedWith(t, "the same key with a precondition of its own", b.decide("fgw.rev", "approve", in), api.CodeConflict)
+}
+
 func (b *bench) atomHas(word string) bool {
 	b.t.Helper()
 	doc, err := b.Feed(projects, "atom")
